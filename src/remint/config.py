@@ -1,0 +1,381 @@
+"""``params.yaml``: the task, the pipeline's parameters and every threshold there is. Unknown keys are refused.
+
+The file is the one place where a threshold stands. Names carry units: ``_seconds``, ``_share`` (0 to 1), ``_bytes``.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from remint.core.document import is_slug
+from remint.core.schema import Column, Kind
+from remint.errors import ConfigError, did_you_mean
+
+_DURATION = re.compile(r"(?P<count>\d+(?:\.\d+)?)(?P<unit>[smhdw])")
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def parse_duration(value: object) -> timedelta:
+    """``90s``, ``15m``, ``6h``, ``7d``, ``2w``: a positive duration. Anything else raises ValueError."""
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.fullmatch(str(value))
+    if match is None or float(match["count"]) <= 0:
+        raise ValueError(f"{value!r} is not a duration such as 90s, 15m, 6h, 7d or 2w")
+    return timedelta(seconds=float(match["count"]) * _UNIT_SECONDS[match["unit"]])
+
+
+def _slug(value: str) -> str:
+    if not is_slug(value):
+        raise ValueError(f"{value!r} is not a slug: lower-case words joined by dashes, 2 to 40 characters")
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{value!r} is not a time zone such as UTC or Europe/Amsterdam") from None
+    return value
+
+
+def _module_function(value: str) -> str:
+    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value) is None:
+        raise ValueError(f"{value!r} is not module:function")
+    return value
+
+
+Slug = Annotated[str, AfterValidator(_slug)]
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Share = Annotated[float, Field(ge=0, le=1)]
+OpenShare = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=0)]
+PositiveCount = Annotated[int, Field(ge=1)]
+ModuleFunction = Annotated[str, AfterValidator(_module_function)]
+
+
+class Section(BaseModel):
+    """Frozen, and no key that is not declared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class TimeColumn(Section):
+    column: str
+    zone: Annotated[str, AfterValidator(_zone)] = "UTC"  # of naive times; aware ones keep their own
+
+
+class Task(Section):
+    """What is learned from what."""
+
+    data: str
+    label: str
+    columns: dict[str, Kind]
+    time: TimeColumn | None = None  # where there is one, the split is temporal
+    positive: str | None = None  # the class that precision, recall and roc_auc are about; needs two classes
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Task:
+        if self.label in self.columns:
+            raise ValueError(f"the label {self.label!r} is also among the columns: it would leak into the features")
+        if self.time is not None and self.columns.get(self.time.column, Kind.IGNORED).is_feature:
+            raise ValueError(f"the time column {self.time.column!r} must be 'ignored' among the columns")
+        if not any(kind.is_feature for kind in self.columns.values()):
+            raise ValueError("no numeric, categorical or text column: there is nothing to learn from")
+        return self
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        return tuple(Column(name=name, kind=kind) for name, kind in self.columns.items() if kind.is_feature)
+
+
+class Until(Section):
+    """Feedback up to and with this sequence number trains; 0 is none. Written by ``remint retrain``."""
+
+    sequence: Count = 0
+    arrived_at: str | None = None  # RFC 3339, quoted: an unquoted date crashes DVC
+
+
+class Golden(Section):
+    path: str = "golden/golden.jsonl"
+    sha256: str  # of the file; a change of the golden set is a change of this line, seen in review
+
+
+class Duplicates(StrEnum):
+    KEEP = "keep"
+    DROP = "drop"
+
+
+class Prepare(Section):
+    seed: Count = 0  # salt of the splits
+    test_share: OpenShare = 0.2
+    held_out_share: OpenShare = 0.15  # not trained on: the reference profile of predictions and confidence
+    duplicates: Duplicates = Duplicates.KEEP
+    golden: Golden
+    feedback: str = "data/feedback.parquet"
+    until: Until = Until()
+    fresh_share: OpenShare = 0.3  # of the feedback, the newest by arrival, kept from training for the gate
+    reporter_share: OpenShare = 0.2  # the most that one reporter may hold of the curated feedback
+
+
+class Train(Section):
+    estimator: ModuleFunction
+    parameters: dict[str, Any] = {}
+    seed: Count = 0
+    bins: Annotated[int, Field(ge=4, le=50)] = 10
+    trusted_types: tuple[str, ...] = ()  # further types that a bundle may hold, reviewed here, never read from a bundle
+
+
+class MetricName(StrEnum):
+    ACCURACY = "accuracy"
+    BALANCED_ACCURACY = "balanced_accuracy"
+    F1_MACRO = "f1_macro"
+    LOG_LOSS = "log_loss"
+    PRECISION = "precision"
+    RECALL = "recall"
+    ROC_AUC = "roc_auc"
+
+    @property
+    def needs_positive(self) -> bool:
+        return self in {MetricName.PRECISION, MetricName.RECALL, MetricName.ROC_AUC}
+
+
+class Evaluate(Section):
+    metrics: Annotated[tuple[MetricName, ...], Field(min_length=1)] = (
+        MetricName.ACCURACY,
+        MetricName.BALANCED_ACCURACY,
+        MetricName.F1_MACRO,
+        MetricName.LOG_LOSS,
+    )
+
+
+class Direction(StrEnum):
+    HIGHER = "higher"
+    LOWER = "lower"
+
+
+class MetricRole(StrEnum):
+    GATE = "gate"  # on the freshest labelled rows
+    GUARD = "guard"  # on the golden set
+    INFO = "info"
+
+
+class MetricRule(Section):
+    """How a challenger's metric may compare with the champion's."""
+
+    metric: MetricName
+    role: MetricRole
+    direction: Direction = Direction.HIGHER
+    tolerance: Annotated[float, Field(ge=0)] = 0.0  # how much worse than the champion is still accepted
+    floor: float | None = None  # absolute; what the first model, without a champion, has to reach
+
+
+class ServiceRule(Section):
+    """The challenger is booted and asked over HTTP before it may pass."""
+
+    p95_latency_seconds: Annotated[float, Field(gt=0)] = 0.5
+    memory_bytes: PositiveCount = 1_500_000_000
+    boot_seconds: Annotated[float, Field(gt=0)] = 60.0
+
+
+class Gate(Section):
+    min_rows: PositiveCount = 50
+    rules: Annotated[tuple[MetricRule, ...], Field(min_length=1)]
+    service: ServiceRule = ServiceRule()
+
+
+class Source(StrEnum):
+    PROMETHEUS = "prometheus"
+    LOG = "log"
+
+
+class DriftRule(Section):
+    kind: Literal["drift"]
+    role: Literal["feature", "prediction", "confidence"]
+    material_psi: Annotated[float, Field(ge=0)] = 0.02  # a smaller true shift is real but not worth a retrain
+
+
+class IntegrityRule(Section):
+    """Values that cannot be: the pipeline before the model broke. Answers INVESTIGATE, never trains."""
+
+    kind: Literal["integrity"]
+    missing_share: OpenShare = 0.1  # more than the reference's own share by this much
+    unseen_share: OpenShare = 0.2
+    out_of_range_share: OpenShare = 0.2
+
+
+class AccuracyRule(Section):
+    """Accuracy from feedback against the champion's at its gate."""
+
+    kind: Literal["accuracy"]
+    drop: OpenShare = 0.05
+    min_labels: PositiveCount = 50
+
+
+class WrongRule(Section):
+    """Number of predictions that users called wrong in the window."""
+
+    kind: Literal["wrong"]
+    limit: PositiveCount
+
+
+class VolumeRule(Section):
+    """New labelled rows since the champion was trained, divided by its training rows."""
+
+    kind: Literal["volume"]
+    share: Annotated[float, Field(gt=0)] = 0.5
+
+
+class AgeRule(Section):
+    kind: Literal["age"]
+    max_age: Duration
+
+
+Rule = Annotated[
+    DriftRule | IntegrityRule | AccuracyRule | WrongRule | VolumeRule | AgeRule, Field(discriminator="kind")
+]
+
+
+class PrometheusSource(Section):
+    url: str = "http://127.0.0.1:9090"  # REMINT_PROMETHEUS_URL wins; credentials come from the environment only
+    timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
+
+
+class Check(Section):
+    source: Source = Source.PROMETHEUS
+    prometheus: PrometheusSource = PrometheusSource()
+    window: Duration = timedelta(days=7)
+    min_rows: PositiveCount = 200  # fewer predictions in the window: no drift answer
+    min_fresh_labels: PositiveCount = 100  # fewer new labels: drift answers NEED_LABELS, there is nothing to learn from
+    cooldown: Duration = timedelta(hours=24)
+    false_retrains_a_year: Annotated[float, Field(gt=0, le=52)] = 1.0  # drift's false-alarm budget
+    checks_a_year: PositiveCount = 1460  # how often the schedule asks: every 6 hours
+    retrain_timeout: Duration = timedelta(hours=6)  # a retrain that started longer ago is taken for dead
+    rules: Annotated[dict[str, Rule], Field(min_length=1)]
+
+
+class Canary(Section):
+    steps: Annotated[tuple[float, ...], Field(min_length=1)] = (0.1, 0.25, 0.5, 1.0)
+    alpha: OpenShare = 0.05  # chance of rolling back a release that behaves the same, however often it is looked at
+    margin: OpenShare = 0.05  # promoted once it is at most this much less accurate, with confidence 1 - alpha
+    min_units: PositiveCount = 100  # fresh units a step needs before the next
+    max_duration: Duration = timedelta(days=3)
+    on_timeout: Literal["rollback", "hold"] = "rollback"
+
+    @model_validator(mode="after")
+    def _rising(self) -> Canary:
+        if list(self.steps) != sorted(set(self.steps)) or self.steps[0] <= 0 or self.steps[-1] != 1:
+            raise ValueError("steps must rise from above 0 to 1")
+        return self
+
+
+class Serve(Section):
+    max_series: PositiveCount = 20_000  # remint_bin_total of all tracks; more is refused at load
+    max_rows: PositiveCount = 1_000  # in one request
+    max_request_bytes: PositiveCount = 4_000_000
+    min_free_bytes: Count = 50_000_000  # less free space on the store's disk answers 507
+
+
+class Params(Section):
+    """The whole of ``params.yaml``."""
+
+    pipeline: Slug
+    task: Task
+    prepare: Prepare
+    train: Train
+    evaluate: Evaluate = Evaluate()
+    gate: Gate
+    check: Check
+    canary: Canary = Canary()
+    serve: Serve = Serve()
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Params:
+        if self.prepare.test_share + self.prepare.held_out_share >= 0.9:
+            raise ValueError("prepare.test_share and prepare.held_out_share leave less than a tenth to train on")
+        wanted = {*self.evaluate.metrics, *(rule.metric for rule in self.gate.rules)}
+        needy = sorted(metric.value for metric in wanted if metric.needs_positive)
+        if needy and self.task.positive is None:
+            raise ValueError(f"{', '.join(needy)} need task.positive: the class they are about")
+        missing = sorted(r.metric.value for r in self.gate.rules if r.metric not in self.evaluate.metrics)
+        if missing:
+            raise ValueError(f"gate.rules name {', '.join(missing)}, which evaluate.metrics does not measure")
+        return self
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check ``params.yaml``. Raises ConfigError with the key, what is wrong with it and the nearest known key."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            "not found", where=str(path), hint="run it where params.yaml is, or make one: remint init"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read: {error}", where=str(path)) from None
+    return parse_params(text, where=str(path))
+
+
+def parse_params(text: str, *, where: str = "params.yaml") -> Params:
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark is not None else ""
+        raise ConfigError(f"not YAML: {getattr(error, 'problem', None) or error}", where=f"{where}{line}") from None
+    if not isinstance(data, dict):
+        raise ConfigError("is empty or not a mapping", where=where)
+    _refuse_dates(data, where)
+    return _validated(Params, data, where)
+
+
+def _validated(model: type[Params], data: dict[str, Any], where: str) -> Params:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        keys = [str(part) for part in first["loc"]]
+        place = f"{where}: {'.'.join(keys)}" if keys else where
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(
+                "unknown key", where=place, hint=did_you_mean(keys[-1], _known_keys(model, first["loc"]))
+            ) from None
+        message = first["msg"].removeprefix("Value error, ")
+        given = "" if first["type"] in {"missing", "value_error"} else f", got {first['input']!r:.60}"
+        raise ConfigError(message + given, where=place) from None
+
+
+def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that were possible where the unknown one stood."""
+    here: list[type[BaseModel]] = [model]
+    for part in location[:-1]:
+        found: list[type[BaseModel]] = []
+        for candidate in here:
+            field = candidate.model_fields.get(str(part))
+            found.extend(_models_in(field.annotation) if field is not None else [])
+        here = found or here
+        tagged = [m for m in here if "kind" in m.model_fields and part in get_args(m.model_fields["kind"].annotation)]
+        here = tagged or here
+    return sorted({name for candidate in here for name in candidate.model_fields})
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]
+
+
+def _refuse_dates(value: Any, where: str) -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _refuse_dates(inner, f"{where}: {key}")
+    elif isinstance(value, datetime) or type(value).__name__ == "date":
+        raise ConfigError("an unquoted date, which DVC cannot read", where=where, hint="put it in quotes")

@@ -1,0 +1,119 @@
+"""Every way to fail, and the exit code it ends in.
+
+Answers are values; failures are exceptions. Drift, a failed gate and a bad canary are answers and never raised.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from enum import IntEnum
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class ExitCode(IntEnum):
+    """Below 10 is about the tool, from 10 up about the world (and only with ``--exit-code``)."""
+
+    ANSWERED = 0
+    BUG = 1
+    USAGE = 2
+    NO_DATA = 3
+    SERVICE = 4
+    RETRAIN_DUE = 10
+    GATE_FAILED = 11
+    CANARY_FAILED = 12
+    INCONCLUSIVE = 13
+    INVESTIGATE = 14
+    INTERRUPTED = 130
+
+
+class RemintError(Exception):
+    """What happened, where, and what to do next. Shown to the user as one line, without a traceback.
+
+    ``where`` names a file, a key or an address; ``hint`` says what to do next.
+    """
+
+    exit_code: ClassVar[ExitCode] = ExitCode.BUG
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, *, where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        advice = f" ({self.hint})" if self.hint else ""
+        return " ".join(f"{place}{self.message}{advice}".split())
+
+
+class UsageError(RemintError):
+    """The command was called in a way that it cannot answer."""
+
+    exit_code = ExitCode.USAGE
+    code = "usage"
+
+
+class ConfigError(RemintError):
+    """``params.yaml``, a state file or the environment says something that cannot be."""
+
+    exit_code = ExitCode.USAGE
+    code = "config"
+
+
+class DataError(RemintError):
+    """A data file or a row is missing, malformed or contradicts the declared task."""
+
+    exit_code = ExitCode.USAGE
+    code = "data"
+
+
+class BundleError(RemintError):
+    """A model bundle is corrupt, tampered with, of unknown types or made for other library versions."""
+
+    exit_code = ExitCode.USAGE
+    code = "bundle"
+
+
+class DocumentError(RemintError):
+    """A contract file (decision, gate, ...) is not one, is of another pipeline or of an unknown major version."""
+
+    exit_code = ExitCode.USAGE
+    code = "document"
+
+
+class AmbiguousSeriesError(RemintError):
+    """A query that must answer with one series answered with several that differ in an unexpected label."""
+
+    exit_code = ExitCode.USAGE
+    code = "ambiguous-series"
+
+
+class NoDataError(RemintError):
+    """The question has no answer yet: an empty window, NaN, an absent series, too few rows."""
+
+    exit_code = ExitCode.NO_DATA
+    code = "no-data"
+
+
+class ServiceError(RemintError):
+    """Another system failed or cannot be reached; the same call may succeed later."""
+
+    exit_code = ExitCode.SERVICE
+    code = "service"
+
+
+class LockedError(RemintError):
+    """Somebody else is doing the same work right now."""
+
+    exit_code = ExitCode.SERVICE
+    code = "locked"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """``did you mean 'window'?`` for the nearest known word, or None where nothing is near."""
+    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean '{near[0]}'?" if near else None
