@@ -22,7 +22,6 @@ from typing import Any, Final
 
 from remint.errors import DocumentError
 
-
 _SCHEMA = re.compile(r"remint/(?P<kind>[a-z]+)/(?P<major>\d+)\.(?P<minor>\d+)")
 _SLUG = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 
@@ -99,7 +98,7 @@ def unseal(
             where=where,
             hint="install the Remint that wrote it",
         )
-    return document
+    return dict(document)
 
 
 def format_time(at: datetime) -> str:
