@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.text import Text
 
+from remint.adapters.files import write_atomically as write_atomically
 from remint.errors import ExitCode, RemintError, did_you_mean
 
 #: Prose, tables and progress bars. stdout is for JSON and for what was asked for; colour only in a terminal.
@@ -46,22 +45,6 @@ def fail(error: RemintError, *, as_json: bool = False) -> None:
     stderr.print(Text.assemble(("remint: ", ""), ("error: ", "bold red"), str(error)))
     if as_json:
         print(json.dumps({"error": error.code, "exit_code": int(error.exit_code), "message": str(error)}))
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """The file is whole or absent, also after a crash: written beside, flushed to disk, renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def dump_json(value: Any) -> str:
