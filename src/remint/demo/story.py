@@ -1,0 +1,374 @@
+"""The acts. Each one makes traffic, runs the product's own commands, and holds their answer against what should be."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from remint.adapters.frames import read_data_file
+from remint.config import Params, load_params
+from remint.core.document import format_time
+from remint.core.rows import LabelledRows
+from remint.demo import traffic
+from remint.demo.files import Split
+from remint.demo.traffic import Traffic
+from remint.demo.world import Answer, World
+
+_HEALTHY_ROWS = 600
+_BROKEN_ROWS = 400
+_DRIFT_ROWS = 1_000
+_CANARY_ROWS = 1_500  # a step; the judge may need several rounds
+_CANARY_ROUNDS = 10
+_POISON_SHARE = 1.5  # poisoned rows for each training row: enough to turn the model
+
+
+class Outcome(StrEnum):
+    AS_IT_SHOULD = "as it should"
+    NOT_SHOWN = "this file cannot show it"
+    WRONG = "not as it should"
+
+
+@dataclass(slots=True, kw_only=True)
+class Act:
+    """What happened in one act, for the table and the page."""
+
+    title: str
+    expected: str
+    got: str = ""
+    outcome: Outcome = Outcome.WRONG
+    seconds: float = 0.0
+    rows: str = ""
+    margin: str = ""
+    notes: list[str] = field(default_factory=list)
+    documents: dict[str, Any] = field(default_factory=dict)
+    report: str = ""
+
+    def end(self, got: str, *, good: bool) -> None:
+        self.got = got
+        self.outcome = Outcome.AS_IT_SHOULD if good else Outcome.WRONG
+
+
+@dataclass(slots=True)
+class Story:
+    """The acts in order, sharing one world. ``say`` shows progress."""
+
+    world: World
+    split: Split
+    label: str
+    say: Callable[[str], None]
+    done: Callable[[Act], None]
+    time_column: str | None = None
+    zone: str | None = None
+    acts: list[Act] = field(default_factory=list)
+    random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(20260101))
+    params: Params | None = None
+    pool: LabelledRows | None = None
+    future: LabelledRows | None = None
+    releases: int = 0
+    units: int = 0
+    _drift: Callable[[int], Traffic] | None = None
+    _decision: dict[str, Any] = field(default_factory=dict)
+
+    # --- the acts
+
+    def champion(self) -> Act:
+        act = Act(title="Champion", expected="trained, passed its floors, serving")
+        world = self.world
+        init = ["init", "--data", str(self.split.history), "--label", self.label]
+        if self.time_column is not None:
+            init += ["--time", self.time_column, "--zone", self.zone or "UTC"]
+        self.say("remint init")
+        world.remint(*init)
+        world.run("dvc", "remote", "add", "--default", "demo", str(world.root / "dvc-remote"))
+        self.params = load_params(world.repo / "params.yaml")
+        self.pool = self._read(self.split.pool)
+        self.future = None if self.split.future is None else self._read(self.split.future)
+        self.say("dvc repro")
+        world.run("dvc", "repro")
+        world.run("dvc", "push", "--quiet")
+        world.commit("First model")
+        self.say("remint gate")
+        gate = world.remint_json("gate", "--no-champion", "--output", ".remint/first-gate.json")
+        act.documents["gate"] = gate
+        metrics = json.loads((world.repo / "artifacts" / "metrics.json").read_text())
+        training_rows = json.loads((world.repo / "artifacts" / "metadata.json").read_text())["training_rows"]
+        act.rows = f"{training_rows} to train, {self.pool.rows} kept apart as traffic"
+        act.margin = "; ".join(f["reason"] for f in gate["findings"] if f["rule"].startswith("gate:"))[:160]
+        act.notes.append(f"accuracy on rows it has not seen: {metrics['test']['accuracy']:.3f}")
+        if gate["verdict"] != "pass":
+            act.got = f"gate: {gate['verdict']}"
+            act.outcome = Outcome.NOT_SHOWN
+            failed = [f["reason"] for f in gate["findings"] if f["verdict"] != "pass"]
+            act.notes.append("no model of this file beats the floor, so it is served here only to go on: " + failed[0])
+        world.remint("registry", "register")
+        self._export()
+        world.remint("canary", "init", "--bundle", self._bundle())
+        world.run("git", "push", "--quiet", "origin", "HEAD", "--tags")
+        self.say("remint serve")
+        world.serve()
+        if not world.start_prometheus():
+            act.notes.append("no Prometheus on this machine: the checks read the prediction log instead (source: log)")
+        if act.outcome is not Outcome.NOT_SHOWN:
+            act.end(f"serving {self._bundle()[7:19]}", good=True)
+        return act
+
+    def healthy(self) -> Act:
+        act = Act(title="Healthy traffic", expected="HOLD")
+        assert self.pool is not None
+        stream = traffic.once(self.pool.table, self.pool.labels.tolist(), _HEALTHY_ROWS)
+        self._check(act, stream, tell_share=1.0)
+        return act
+
+    def broken_column(self) -> Act:
+        act = Act(title="A column breaks", expected="INVESTIGATE")
+        stream, name = traffic.broken(self._ordinary(_BROKEN_ROWS))
+        self._check(act, stream, tell_share=0.0)
+        act.notes.append(f"column '{name}' arrives empty in every row")
+        return act
+
+    def drift(self) -> Act:
+        act = Act(title="Drift begins", expected="RETRAIN")
+        if self.future is not None:
+            future = self.future
+            self._drift = lambda n: traffic.drawn(future.table, future.labels.tolist(), n, random=self.random)
+            self._check(act, self._drift(_DRIFT_ROWS), tell_share=1.0)
+            if act.outcome is Outcome.AS_IT_SHOULD:
+                act.notes.append("the file's own drift: its later rows against a model of its earlier ones")
+            else:
+                act.notes.append(f"the file's own later rows: {act.got}; so drift is injected")
+        if act.outcome is not Outcome.AS_IT_SHOULD:
+            pool = self.pool
+            assert pool is not None
+            self._drift = lambda n: traffic.drifted(
+                self._ordinary(n), pool.table, pool.labels.tolist(), random=self.random
+            )
+            self._check(act, self._drift(_DRIFT_ROWS), tell_share=1.0)
+        self._decision = act.documents["decision"]
+        return act
+
+    def challenger(self) -> Act:
+        act = Act(title="Challenger", expected="trained on the feedback, gate passed")
+        world = self.world
+        run = self._retrain(act, self._decision)
+        if act.documents["gate"]["verdict"] == "fail":
+            failed = [f["rule"] for f in act.documents["gate"]["findings"] if f["verdict"] == "fail"]
+            act.notes.append(f"the gate failed on {', '.join(failed)}")
+            if all(rule.startswith("guard:") for rule in failed):
+                act.notes.append("the demo plays the reviewer: the world has changed, the old golden rows may fall")
+                self._accept(act, failed, run)
+        verdict = act.documents["gate"]["verdict"]
+        act.end(f"gate: {verdict}", good=verdict == "pass")
+        if verdict == "pass":
+            self.say("merge")
+            world.run("git", "fetch", "--quiet", "origin")
+            world.run("git", "merge", "--quiet", "--no-ff", "-m", "Merge the retrained model", self._branch())
+            world.run("dvc", "checkout", "--quiet")
+            world.run("git", "push", "--quiet", "origin", "HEAD")
+            world.remint("registry", "register")
+            self._export()
+        return act
+
+    def canary(self) -> Act:
+        act = Act(title="Canary of the challenger", expected="PROMOTE")
+        self._canary(act, self._bundle(), wanted="PROMOTE")
+        return act
+
+    def poison(self) -> Act:
+        act = Act(title="Poisoned feedback", expected="gate fails, the champion stays")
+        world = self.world
+        before = self._state()["stable"]
+        assert self.params is not None
+        rows = json.loads((world.repo / "artifacts" / "metadata.json").read_text())["training_rows"]
+        stream = self._today(int(rows * _POISON_SHARE))
+        lies = traffic.poisoned(stream.truth, self._classes())
+        self.say(f"{stream.rows} wrong labels")
+        answers = self._send(stream)
+        world.feedback(answers, lies)
+        world.wait_until_scraped()
+        decision = self._ask(["--retrain", "--reason", "the dashboard says that accuracy collapsed"])
+        act.documents["decision"] = decision
+        act.rows = f"{stream.rows} predictions with wrong labels on purpose"
+        self._retrain(act, decision)
+        gate = act.documents["gate"]
+        guards = [f for f in gate["findings"] if f["verdict"] == "fail"]
+        act.margin = guards[0]["reason"] if guards else ""
+        stays = gate["verdict"] != "pass" and self._state()["stable"] == before
+        act.end(f"gate: {gate['verdict']}, champion {'stays' if stays else 'was replaced'}", good=stays)
+        return act
+
+    def broken_canary(self) -> Act:
+        act = Act(title="A bad canary", expected="ROLLBACK")
+        act.notes.append("somebody releases the poisoned challenger in spite of its gate")
+        exported = self.world.remint_json(
+            "bundle", "export", "--rev", self._branch(), "--bundles", str(self.world.bundles)
+        )
+        self._canary(act, exported["id"], wanted="ROLLBACK")
+        return act
+
+    # --- how they do it
+
+    def _check(self, act: Act, stream: Traffic, *, tell_share: float) -> None:
+        since = self._now()
+        self.say(f"{stream.rows} predictions")
+        answers = self._send(stream)
+        told = int(len(answers) * tell_share)
+        heard = self.world.feedback(answers[:told], stream.truth[:told]) if told else 0
+        self.world.wait_until_scraped()
+        self.say("remint check")
+        decision = self._ask(["--since", since])
+        act.documents["decision"] = decision
+        scores = decision["drift"]
+        act.rows = f"{stream.made}; {heard} labels"
+        seen = [s["smallest_detectable_sigmas"] for s in scores if s["smallest_detectable_sigmas"] is not None]
+        if scores:
+            strongest = max(scores, key=lambda s: s["sigmas"])
+            act.margin = f"strongest: {strongest['field']} {strongest['sigmas']:.2f} sigmas"
+            if seen:
+                act.margin += f"; a shift of {min(seen):.2f} sigmas would have been found"
+        act.notes.append(decision["summary"])
+        act.end(decision["answer"], good=decision["answer"] == act.expected)
+
+    def _ask(self, extra: Sequence[str]) -> dict[str, Any]:
+        source = "prometheus" if self.world.prometheus_url else "log"
+        return self.world.remint_json("check", "--source", source, "--output", ".remint/decision.json", *extra)
+
+    def _retrain(self, act: Act, decision: dict[str, Any]) -> dict[str, Any]:
+        world = self.world
+        path = world.repo / ".remint" / f"{decision['run_id']}.json"
+        path.write_text(json.dumps(decision))
+        self.say("remint retrain")
+        run = world.remint_json("retrain", "--decision", str(path), accept=(0, 11, 13))
+        folder = world.repo / ".remint" / "runs" / decision["run_id"]
+        act.documents["gate"] = json.loads((folder / "gate.json").read_text())
+        act.report = (folder / "report.md").read_text()
+        act.rows = act.rows or f"{act.documents['gate']['challenger']['training_rows']} to train"
+        act.margin = "; ".join(
+            f["reason"] for f in act.documents["gate"]["findings"] if f["rule"].startswith("gate:")
+        )
+        world.remint(
+            "report",
+            "--gate",
+            str(folder / "gate.json"),
+            "--decision",
+            str(path),
+            "--html",
+            str(folder / "report.html"),
+        )
+        act.documents["report_html"] = str(folder / "report.html")
+        return run
+
+    def _accept(self, act: Act, rules: Sequence[str], run: dict[str, Any]) -> None:
+        """A reviewer's recorded acceptance, in a checkout of the branch."""
+        world = self.world
+        checkout = world.root / f"review-{run['run_id']}"
+        world.run("git", "worktree", "add", "--quiet", "--detach", str(checkout), self._branch())
+        world.run("dvc", "cache", "dir", "--local", str(world.repo / ".dvc" / "cache"), at=checkout)
+        world.run("dvc", "checkout", "--quiet", at=checkout)
+        command = ["remint", "-C", str(checkout), "gate", "--json", "--by", "reviewer"]
+        for rule in rules:
+            command += ["--accept", rule, "--reason", "the world has changed; the golden set is of the old one"]
+        act.documents["gate"] = json.loads(world.run(*command))
+        world.run("git", "worktree", "remove", "--force", str(checkout))
+
+    def _canary(self, act: Act, bundle: str, *, wanted: str) -> None:
+        world = self.world
+        world.remint("canary", "start", "--bundle", bundle)
+        world.wait_until_serving(release=self._state()["release"])
+        stream_rows = 0
+        answer, steps = "HOLD", []
+        verdict: dict[str, Any] = {}
+        for _ in range(_CANARY_ROUNDS):
+            state = self._state()
+            stream = self._today(_CANARY_ROWS)
+            self.say(f"canary at {state['steps'][state['step']]:.0%}, {stream.rows} users")
+            world.feedback(self._send(stream), stream.truth)
+            stream_rows += stream.rows
+            world.wait_until_scraped()
+            verdict = world.remint_json("canary", "step")
+            answer = verdict["answer"]
+            steps.append(f"{state['steps'][state['step']]:.0%} {answer}")
+            if answer in {"PROMOTE", "ROLLBACK"}:
+                break
+        act.documents["verdict"] = verdict
+        act.rows = f"{stream_rows} users, one request each, with feedback"
+        act.margin = "; ".join(f["reason"] for f in verdict["findings"])[:200]
+        act.notes.append(" -> ".join(steps))
+        act.end(answer, good=answer == wanted)
+        world.run("git", "push", "--quiet", "origin", "HEAD", "--tags")
+        world.wait_until_serving(stable=self._state()["stable"], canary=None)
+
+    def _ordinary(self, count: int) -> Traffic:
+        assert self.pool is not None
+        return traffic.drawn(self.pool.table, self.pool.labels.tolist(), count, random=self.random)
+
+    def _today(self, count: int) -> Traffic:
+        """Traffic as it is since the drift began."""
+        return self._drift(count) if self._drift is not None else self._ordinary(count)
+
+    def _send(self, stream: Traffic) -> list[Answer | None]:
+        names = [f"user-{self.units + i}" for i in range(stream.rows)]
+        self.units += stream.rows
+        return self.world.predict(stream.table.to_rows(), units=names)
+
+    def _export(self) -> None:
+        self.world.remint("bundle", "export", "--rev", "HEAD", "--bundles", str(self.world.bundles))
+
+    def _read(self, path: Path) -> LabelledRows:
+        assert self.params is not None
+        return read_data_file(path, self.params.task)
+
+    def _bundle(self) -> str:
+        manifest = json.loads((self.world.repo / "artifacts" / "manifest.json").read_text())
+        return str(manifest["id"])
+
+    def _classes(self) -> list[str]:
+        metadata = json.loads((self.world.repo / "artifacts" / "metadata.json").read_text())
+        return list(metadata["classes"])
+
+    def _branch(self) -> str:
+        assert self.params is not None
+        return f"remint/retrain/{self.params.pipeline}"
+
+    def _state(self) -> dict[str, Any]:
+        from remint.adapters.state import read_state
+
+        return read_state(self.world.repo / "deploy" / "state.yaml").to_json()
+
+    def _now(self) -> str:
+        return format_time(datetime.now(UTC))
+
+    def tell(self) -> None:
+        """All acts; the first that breaks the story's thread ends it."""
+        for number, play in enumerate(
+            (
+                self.champion,
+                self.healthy,
+                self.broken_column,
+                self.drift,
+                self.challenger,
+                self.canary,
+                self.poison,
+                self.broken_canary,
+            ),
+            start=1,
+        ):
+            started = time.monotonic()
+            act = play()
+            act.seconds = time.monotonic() - started
+            act.title = f"{number}. {act.title}"
+            self.acts.append(act)
+            self.done(act)
+
+
+def clean(world: World) -> None:
+    world.close()
+    shutil.rmtree(world.root, ignore_errors=True)
