@@ -281,7 +281,8 @@ def _localised(moments: pd.Series[Any], zone: str | None, where: str) -> pd.Seri
             )
         first = np.ones(len(moments), dtype=bool)
         moments = moments.dt.tz_localize(zone, ambiguous=first, nonexistent="shift_forward")
-    return moments.dt.tz_convert("UTC")
+    in_utc: pd.Series[Any] = moments.dt.tz_convert("UTC")
+    return in_utc
 
 
 def _known(name: str, names: Sequence[str]) -> str:

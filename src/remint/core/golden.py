@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from remint.core.rows import LabelledRows, data_rows, objects
-from remint.core.schema import Column, Schema, canonical_label
+from remint.core.schema import Column, Kind, Schema, canonical_label
 from remint.core.table import table_from_rows, unit_interval
 from remint.errors import DataError, RemintError
 
@@ -26,13 +26,15 @@ def draw_golden(rows: LabelledRows, *, size: int, salt: str) -> npt.NDArray[np.i
 
     Where rows with equal features disagree about the label, one of the most frequent label is taken. The draw is by
     hash: the same rows and ``salt`` always give the same set. The number of rows may differ from ``size`` by rounding.
+    Rows with an infinite number are left out: JSON has none, so nobody could send such a row to the service.
     """
+    infinite = _has_infinity(rows)
     label_of = _majority_labels(rows)
     candidates: dict[str, list[int]] = {}
     taken: set[str] = set()
     labels, keys = rows.labels.tolist(), rows.keys.tolist()
     for i in np.argsort(unit_interval(rows.keys, salt=f"{salt}:golden"), kind="stable").tolist():
-        if keys[i] not in taken and label_of[keys[i]] == labels[i]:
+        if keys[i] not in taken and label_of[keys[i]] == labels[i] and not infinite[i]:
             taken.add(keys[i])
             candidates.setdefault(labels[i], []).append(i)
     share = size / max(1, len(taken))
@@ -42,6 +44,11 @@ def draw_golden(rows: LabelledRows, *, size: int, salt: str) -> npt.NDArray[np.i
         wanted = max(round(share * len(positions)), 1 if len(positions) >= 4 else 0)
         chosen.extend(positions[:wanted])
     return np.array(sorted(chosen), dtype=np.int64)
+
+
+def _has_infinity(rows: LabelledRows) -> npt.NDArray[np.bool_]:
+    numeric = [rows.table.columns[c.name] for c in rows.table.features if c.kind is Kind.NUMERIC]
+    return np.any([np.isinf(values) for values in numeric], axis=0) if numeric else np.zeros(rows.rows, dtype=bool)
 
 
 def _majority_labels(rows: LabelledRows) -> dict[str, str]:

@@ -44,7 +44,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Splits:
-    """The sides. No two of train, held_out and test share a row key; nor do train and fresh; none holds a golden key."""
+    """The sides. No two of train, held_out and test share a row key, nor do train and fresh; none has a golden key."""
 
     train: LabelledRows
     held_out: LabelledRows  # not trained on; the reference profile of predictions and confidence

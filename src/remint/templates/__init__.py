@@ -1,0 +1,1 @@
+"""What `remint init` writes; the one source of it."""
