@@ -187,7 +187,7 @@ class ServiceRule(Section):
 
 
 class Gate(Section):
-    min_rows: PositiveCount = 50
+    min_rows: PositiveCount = 30  # distinct rows; with fewer a rule is inconclusive, and that never passes
     rules: Annotated[tuple[MetricRule, ...], Field(min_length=1)]
     service: ServiceRule = ServiceRule()
 
@@ -312,7 +312,7 @@ class Params(Section):
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
-    """Read and check ``params.yaml``. Raises ConfigError with the key, what is wrong with it and the nearest known key."""
+    """Read and check ``params.yaml``. Raises ConfigError: the key, what is wrong with it, the nearest known key."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -218,7 +218,7 @@ def build_reference(
     held_out_confidence: npt.NDArray[np.float64],
     bins: int = 10,
 ) -> Reference:
-    """Freeze the bins: features on the training rows; predicted class and confidence on rows the model was not trained on.
+    """Freeze the bins: features on the training rows; predicted class and confidence on rows it was not trained on.
 
     A model is surer on the rows it has seen, so a confidence profile of training rows would make any live traffic look
     like drift. Raises DataError where there is nothing to count.
@@ -283,7 +283,7 @@ def vocabulary(texts: npt.NDArray[Any]) -> frozenset[int]:
 def measure_text(
     texts: npt.NDArray[Any], words: frozenset[int]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Number of words, and share of them outside the vocabulary; both NaN for a missing text, the share for an empty one."""
+    """Number of words, and their share outside the vocabulary; NaN both for a missing text, the share for an empty one."""
     length = np.full(len(texts), np.nan)
     unknown = np.full(len(texts), np.nan)
     for i, text in enumerate(texts.tolist()):

@@ -1,4 +1,4 @@
-"""What a row is: the declared columns with their kinds, the label, the classes. Shared by training, serving and check."""
+"""What a row is: the declared columns with their kinds, the label, the classes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Schema:
 
 
 def canonical_label(value: object) -> str | None:
-    """A label as text, the same however a file format typed it: ``1``, ``1.0`` and ``"1"`` are ``"1"``; missing is None.
+    """A label as text, however a file format typed it: ``1``, ``1.0`` and ``"1"`` are ``"1"``; missing is None.
 
     Surrounding white space is dropped; ``True`` is ``"true"``.
     """

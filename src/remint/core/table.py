@@ -54,7 +54,7 @@ class Table:
 
 def _to_json_list(values: npt.NDArray[Any], kind: Kind) -> list[Any]:
     if kind is not Kind.NUMERIC:
-        return values.tolist()
+        return list(values.tolist())
     return [None if math.isnan(v) else v for v in values.tolist()]
 
 
@@ -133,7 +133,7 @@ def _shown(value: object) -> str:
 
 
 def row_keys(table: Table) -> npt.NDArray[np.str_]:
-    """One key a row: 128 bits of SHA-256 over its features, in hex. Equal rows have equal keys, whatever the file format.
+    """One key a row: 128 bits of SHA-256 over its features, in hex. Equal rows have equal keys.
 
     Source of every split: a row's side depends on nothing but its own features, so duplicates never straddle a split
     and appended rows move no other row.

@@ -32,7 +32,9 @@ def cut(path: Path, label: str, folder: Path, *, time_column: str | None = None)
     """Cut by a hash of the whole row without the label, so that equal rows stay on one side."""
     frame = _read(path)
     if label not in frame.columns:
-        raise DataError(f"no column {label!r}", where=str(path), hint=did_you_mean(label, list(map(str, frame.columns))))
+        raise DataError(
+            f"no column {label!r}", where=str(path), hint=did_you_mean(label, list(map(str, frame.columns)))
+        )
     if time_column is not None and time_column in frame.columns:
         frame = frame.sort_values(time_column, kind="stable")
     place = _places(frame.drop(columns=[label]))
@@ -49,8 +51,7 @@ def cut(path: Path, label: str, folder: Path, *, time_column: str | None = None)
         pool=_write(frame[past & in_pool], folder / f"pool-{name}"),
         future=_write(frame[~past], folder / f"future-{name}") if ordered else None,
         note=f"{path.name}: {total} rows{thinned}; {int((past & ~in_pool).sum())} to learn from, "
-        f"{int((past & in_pool).sum())} unseen as traffic"
-        + (f", {int((~past).sum())} later ones" if ordered else ""),
+        f"{int((past & in_pool).sum())} unseen as traffic" + (f", {int((~past).sum())} later ones" if ordered else ""),
     )
 
 
@@ -90,5 +91,8 @@ def _places(frame: pd.DataFrame) -> np.ndarray:
     """A number in [0, 1) for each row, the same for equal rows."""
     lines: Sequence[str] = frame.astype(str).agg("\x1f".join, axis=1).tolist()
     return np.array(
-        [int.from_bytes(hashlib.sha256(line.encode("utf-8", "surrogatepass")).digest()[:7], "big") / 2**56 for line in lines]
+        [
+            int.from_bytes(hashlib.sha256(line.encode("utf-8", "surrogatepass")).digest()[:7], "big") / 2**56
+            for line in lines
+        ]
     )

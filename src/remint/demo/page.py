@@ -14,7 +14,9 @@ from remint.demo.story import Act
 
 
 def render(acts: Sequence[Act], *, note: str, source: str, commands: Sequence[str], finished_at: datetime) -> str:
-    environment = Environment(loader=PackageLoader("remint.demo"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("remint.demo"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     return environment.get_template("page.html").render(
         acts=[_shown(act) for act in acts],
         timeline=plots.timeline(acts),

@@ -251,9 +251,7 @@ class Story:
         act.documents["gate"] = json.loads((folder / "gate.json").read_text())
         act.report = (folder / "report.md").read_text()
         act.rows = act.rows or f"{act.documents['gate']['challenger']['training_rows']} to train"
-        act.margin = "; ".join(
-            f["reason"] for f in act.documents["gate"]["findings"] if f["rule"].startswith("gate:")
-        )
+        act.margin = "; ".join(f["reason"] for f in act.documents["gate"]["findings"] if f["rule"].startswith("gate:"))
         world.remint(
             "report",
             "--gate",

@@ -88,7 +88,7 @@ def broken(traffic: Traffic) -> tuple[Traffic, str]:
 
 
 def drifted(traffic: Traffic, pool: Table, pool_truth: Sequence[str], *, random: np.random.Generator) -> Traffic:
-    """Shift what the label hangs on most: numeric columns by one sigma, categories to their rarest, texts to new words."""
+    """Shift what the label hangs on most: numbers by one sigma, categories to their rarest, texts to new words."""
     columns = dict(traffic.table.columns)
     changed: list[str] = []
     numeric = [c.name for c in pool.features if c.kind is Kind.NUMERIC and _spread(pool, c.name) > 0]
@@ -114,9 +114,7 @@ def drifted(traffic: Traffic, pool: Table, pool_truth: Sequence[str], *, random:
         columns[column.name] = _objects([_with_slang(v, random) for v in columns[column.name].tolist()])
         changed.append(column.name)
     table = Table(traffic.table.features, columns)
-    return Traffic(
-        table=table, truth=traffic.truth, made=f"{traffic.made}; drift injected into {', '.join(changed)}"
-    )
+    return Traffic(table=table, truth=traffic.truth, made=f"{traffic.made}; drift injected into {', '.join(changed)}")
 
 
 def _with_slang(text: str | None, random: np.random.Generator) -> str | None:

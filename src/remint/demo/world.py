@@ -128,8 +128,10 @@ class World:
         """Start ``remint serve`` on a port that the system chooses and wait for the address that it prints."""
         self.commands.append("remint serve --state deploy/state.yaml --bundles ../bundles --port 0")
         process = self._start(
-            ["remint", "serve", "--state", "deploy/state.yaml", "--bundles", str(self.bundles)]
-            + ["--store", self.store_url, "--port", "0"],
+            [
+                *("remint", "serve", "--state", "deploy/state.yaml", "--port", "0"),
+                *("--bundles", str(self.bundles), "--store", self.store_url),
+            ],
             "service",
         )
         match = self._wait_for_line("service", process, r"http://([\d.]+):(\d+)")
