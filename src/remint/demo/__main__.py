@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from remint.cli.common import CommandParser, fail, write_atomically
-from remint.demo.files import cut, example
+from remint.demo.files import Split, cut, example
 from remint.demo.page import render
 from remint.demo.story import Act, Outcome, Story, clean
-from remint.demo.world import DemoError, new_world
+from remint.demo.world import DemoError, World, new_world
 from remint.errors import ExitCode, RemintError
 
 console = Console(highlight=False)
@@ -47,7 +47,7 @@ def main() -> int:
             return error.exit_code
 
 
-def _run(world, split, label, arguments) -> int:  # type: ignore[no-untyped-def]
+def _run(world: World, split: Split, label: str, arguments: argparse.Namespace) -> int:
     console.print(f"[bold]{split.note}[/bold]")
     started = time.monotonic()
     with console.status("") as status:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from remint.adapters.datafile import RawFile, read_raw
+from remint.adapters.examples import Example, example_csv
 from remint.errors import DataError, did_you_mean
 
 _MOST_ROWS = 12_000  # a demo of minutes, not of hours; the rows are thinned evenly over the file
@@ -30,12 +32,12 @@ class Split:
 
 def cut(path: Path, label: str, folder: Path, *, time_column: str | None = None) -> Split:
     """Cut by a hash of the whole row without the label, so that equal rows stay on one side."""
-    frame = _read(path)
-    if label not in frame.columns:
-        raise DataError(
-            f"no column {label!r}", where=str(path), hint=did_you_mean(label, list(map(str, frame.columns)))
-        )
-    if time_column is not None and time_column in frame.columns:
+    raw = read_raw(path)
+    for name in (label, time_column):
+        if name is not None and name not in raw.names:
+            raise DataError(f"no column {name!r}", where=str(path), hint=did_you_mean(name, raw.names))
+    frame = raw.content if isinstance(raw.content, pd.DataFrame) else raw.content.to_pandas()
+    if time_column is not None:
         frame = frame.sort_values(time_column, kind="stable")
     place = _places(frame.drop(columns=[label]))
     total = len(frame)
@@ -44,55 +46,36 @@ def cut(path: Path, label: str, folder: Path, *, time_column: str | None = None)
     ordered = len(frame) >= _ORDERED_ROWS
     past = np.arange(len(frame)) < int(len(frame) * (_HISTORY_SHARE if ordered else 1.0))
     in_pool = place < _POOL_SHARE[ordered]
-    name = path.name if path.suffix else f"{path.name}.csv"
-    thinned = f", thinned to {len(frame)}" if total > _MOST_ROWS else ""
+    thinned = f", thinned to {len(frame)}" if share < 1 else ""
+    later = f", {int((~past).sum())} later ones" if ordered else ""
     return Split(
-        history=_write(frame[past & ~in_pool], folder / name),
-        pool=_write(frame[past & in_pool], folder / f"pool-{name}"),
-        future=_write(frame[~past], folder / f"future-{name}") if ordered else None,
+        history=_write(raw, frame[past & ~in_pool], folder / path.name),
+        pool=_write(raw, frame[past & in_pool], folder / f"pool-{path.name}"),
+        future=_write(raw, frame[~past], folder / f"future-{path.name}") if ordered else None,
         note=f"{path.name}: {total} rows{thinned}; {int((past & ~in_pool).sum())} to learn from, "
-        f"{int((past & in_pool).sum())} unseen as traffic" + (f", {int((~past).sum())} later ones" if ordered else ""),
+        f"{int((past & in_pool).sum())} kept unseen as traffic{later}",
     )
 
 
 def example(folder: Path) -> tuple[Path, str]:
     """scikit-learn's bundled breast-cancer data as a CSV file, and its label."""
-    from sklearn.datasets import load_breast_cancer
-
-    data = load_breast_cancer(as_frame=True)
-    frame: pd.DataFrame = data.frame.copy()
-    frame["target"] = frame["target"].map(dict(enumerate(data.target_names)))
-    path = folder / "breast-cancer.csv"
-    frame.to_csv(path, index=False)
-    return path, "target"
+    path = folder / f"{Example.BREAST_CANCER.value}.csv"
+    path.write_bytes(example_csv(Example.BREAST_CANCER))
+    return path, Example.BREAST_CANCER.label
 
 
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        # every cell as the text that it is: nothing is guessed here, the product itself reads the pieces
-        return pd.read_csv(path, sep=None, engine="python", dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError("not found", where=str(path)) from None
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-        raise DataError(f"cannot be read: {error}", where=str(path)) from None
-
-
-def _write(frame: pd.DataFrame, path: Path) -> Path:
-    if path.suffix == ".parquet":
+def _write(raw: RawFile, frame: pd.DataFrame, path: Path) -> Path:
+    if raw.delimiter is None:
         frame.to_parquet(path, index=False)
     else:
-        frame.to_csv(path, index=False, sep="\t" if path.suffix == ".tsv" else ",")
+        frame.to_csv(path, index=False, sep=raw.delimiter)
     return path
 
 
-def _places(frame: pd.DataFrame) -> np.ndarray:
+def _places(frame: pd.DataFrame) -> npt.NDArray[np.float64]:
     """A number in [0, 1) for each row, the same for equal rows."""
-    lines: Sequence[str] = frame.astype(str).agg("\x1f".join, axis=1).tolist()
-    return np.array(
-        [
-            int.from_bytes(hashlib.sha256(line.encode("utf-8", "surrogatepass")).digest()[:7], "big") / 2**56
-            for line in lines
-        ]
-    )
+    columns = [frame[name].astype(str).tolist() for name in frame.columns]
+    digests = [
+        hashlib.sha256("\x1f".join(row).encode("utf-8", "surrogatepass")).digest() for row in zip(*columns, strict=True)
+    ]
+    return np.array([int.from_bytes(digest[:7], "big") / 2**56 for digest in digests])

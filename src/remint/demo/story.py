@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from remint.adapters.frames import read_data_file
+from remint.adapters.state import read_state
 from remint.config import Params, load_params
 from remint.core.document import format_time
 from remint.core.rows import LabelledRows
@@ -322,7 +323,14 @@ class Story:
 
     def _read(self, path: Path) -> LabelledRows:
         assert self.params is not None
-        return read_data_file(path, self.params.task)
+        task = self.params.task
+        return read_data_file(
+            path,
+            columns=task.columns,
+            label=task.label,
+            time_column=task.time.column if task.time else None,
+            zone=task.time.zone if task.time else None,
+        ).rows
 
     def _bundle(self) -> str:
         manifest = json.loads((self.world.repo / "artifacts" / "manifest.json").read_text())
@@ -337,8 +345,6 @@ class Story:
         return f"remint/retrain/{self.params.pipeline}"
 
     def _state(self) -> dict[str, Any]:
-        from remint.adapters.state import read_state
-
         return read_state(self.world.repo / "deploy" / "state.yaml").to_json()
 
     def _now(self) -> str:

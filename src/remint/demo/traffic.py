@@ -37,7 +37,9 @@ def once(table: Table, truth: Sequence[str], count: int) -> Traffic:
     """The first ``count`` rows of the pool, each once."""
     index = np.arange(min(count, table.rows))
     return Traffic(
-        table=table.take(index), truth=tuple(truth[i] for i in index), made=f"{index.size} unseen rows, each once"
+        table=table.take(index),
+        truth=tuple(truth[i] for i in index.tolist()),
+        made=f"{index.size} unseen rows, each once",
     )
 
 
@@ -139,7 +141,7 @@ def _association(values: np.ndarray, truth: Sequence[str]) -> float:
     if total == 0:
         return 0.0
     groups = [numbers[labels == label] for label in np.unique(labels)]
-    return sum(g.size * (float(g.mean()) - float(numbers.mean())) ** 2 for g in groups) / total
+    return float(sum(g.size * (g.mean() - numbers.mean()) ** 2 for g in groups) / total)
 
 
 def poisoned(truth: Sequence[str], classes: Sequence[str]) -> tuple[str, ...]:
