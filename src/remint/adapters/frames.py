@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from remint.adapters.datafile import read_raw
+from remint.adapters.datafile import RawFile, read_raw
 from remint.core.rows import LabelledRows, data_rows, objects
 from remint.core.schema import Column, Kind
 from remint.core.table import Table
@@ -52,7 +52,13 @@ def read_data_file(
     Rows without a label (or, with a time column, without a time) are dropped and counted. Raises DataError where the
     file or a value contradicts the declaration, ConfigError for naive times without a zone.
     """
-    raw = read_raw(path)
+    return label_rows(read_raw(path), columns=columns, label=label, time_column=time_column, zone=zone)
+
+
+def label_rows(
+    raw: RawFile, *, columns: Mapping[str, Kind], label: str, time_column: str | None, zone: str | None
+) -> DataFile:
+    """As ``read_data_file``, of a file that is open already."""
     labels = raw.texts(label, Kind.CATEGORICAL)
     features = tuple(Column(name=name, kind=kind) for name, kind in columns.items() if kind.is_feature)
     table = Table(
@@ -67,7 +73,7 @@ def read_data_file(
     if not kept.any():
         raise DataError(
             f"no row has a value in {label!r}" if not labelled.any() else f"no row has a time in {time_column!r}",
-            where=str(path),
+            where=str(raw.path),
         )
     return DataFile(
         rows=data_rows(
