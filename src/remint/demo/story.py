@@ -29,6 +29,7 @@ _BROKEN_ROWS = 400
 _DRIFT_ROWS = 1_000
 _CANARY_ROWS = 1_500  # a step; the judge may need several rounds
 _CANARY_ROUNDS = 10
+_QUIET_LABELS = 0.25  # new labels for each training row in a quiet act: fewer than the volume rule waits for
 _POISON_SHARE = 1.5  # poisoned rows for each training row: enough to turn the model
 
 
@@ -101,8 +102,7 @@ class Story:
         gate = world.remint_json("gate", "--no-champion", "--output", ".remint/first-gate.json")
         act.documents["gate"] = gate
         metrics = json.loads((world.repo / "artifacts" / "metrics.json").read_text())
-        training_rows = json.loads((world.repo / "artifacts" / "metadata.json").read_text())["training_rows"]
-        act.rows = f"{training_rows} to train, {self.pool.rows} kept apart as traffic"
+        act.rows = f"{self._training_rows()} to train, {self.pool.rows} kept apart as traffic"
         act.margin = "; ".join(f["reason"] for f in gate["findings"] if f["rule"].startswith("gate:"))[:160]
         act.notes.append(f"accuracy on rows it has not seen: {metrics['test']['accuracy']:.3f}")
         if gate["verdict"] != "pass":
@@ -126,13 +126,13 @@ class Story:
         act = Act(title="Healthy traffic", expected="HOLD")
         assert self.pool is not None
         stream = traffic.once(self.pool.table, self.pool.labels.tolist(), _HEALTHY_ROWS)
-        self._check(act, stream, tell_share=1.0)
+        self._check(act, stream, labels=int(_QUIET_LABELS * self._training_rows()))
         return act
 
     def broken_column(self) -> Act:
         act = Act(title="A column breaks", expected="INVESTIGATE")
         stream, name = traffic.broken(self._ordinary(_BROKEN_ROWS))
-        self._check(act, stream, tell_share=0.0)
+        self._check(act, stream, labels=0)
         act.notes.append(f"column '{name}' arrives empty in every row")
         return act
 
@@ -141,7 +141,7 @@ class Story:
         if self.future is not None:
             future = self.future
             self._drift = lambda n: traffic.drawn(future.table, future.labels.tolist(), n, random=self.random)
-            self._check(act, self._drift(_DRIFT_ROWS), tell_share=1.0)
+            self._check(act, self._drift(_DRIFT_ROWS), labels=_DRIFT_ROWS)
             if act.outcome is Outcome.AS_IT_SHOULD:
                 act.notes.append("the file's own drift: its later rows against a model of its earlier ones")
             else:
@@ -152,7 +152,7 @@ class Story:
             self._drift = lambda n: traffic.drifted(
                 self._ordinary(n), pool.table, pool.labels.tolist(), random=self.random
             )
-            self._check(act, self._drift(_DRIFT_ROWS), tell_share=1.0)
+            self._check(act, self._drift(_DRIFT_ROWS), labels=_DRIFT_ROWS)
         self._decision = act.documents["decision"]
         return act
 
@@ -188,8 +188,7 @@ class Story:
         world = self.world
         before = self._state()["stable"]
         assert self.params is not None
-        rows = json.loads((world.repo / "artifacts" / "metadata.json").read_text())["training_rows"]
-        stream = self._today(int(rows * _POISON_SHARE))
+        stream = self._today(int(self._training_rows() * _POISON_SHARE))
         lies = traffic.poisoned(stream.truth, self._classes())
         self.say(f"{stream.rows} wrong labels")
         answers = self._send(stream)
@@ -217,12 +216,11 @@ class Story:
 
     # --- how they do it
 
-    def _check(self, act: Act, stream: Traffic, *, tell_share: float) -> None:
+    def _check(self, act: Act, stream: Traffic, *, labels: int) -> None:
         since = self._now()
         self.say(f"{stream.rows} predictions")
         answers = self._send(stream)
-        told = int(len(answers) * tell_share)
-        heard = self.world.feedback(answers[:told], stream.truth[:told]) if told else 0
+        heard = self.world.feedback(answers[:labels], stream.truth[:labels])
         self.world.wait_until_scraped()
         self.say("remint check")
         decision = self._ask(["--since", since])
@@ -336,9 +334,15 @@ class Story:
         manifest = json.loads((self.world.repo / "artifacts" / "manifest.json").read_text())
         return str(manifest["id"])
 
+    def _metadata(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.world.repo / "artifacts" / "metadata.json").read_text())
+        return found
+
     def _classes(self) -> list[str]:
-        metadata = json.loads((self.world.repo / "artifacts" / "metadata.json").read_text())
-        return list(metadata["classes"])
+        return list(self._metadata()["classes"])
+
+    def _training_rows(self) -> int:
+        return int(self._metadata()["training_rows"])
 
     def _branch(self) -> str:
         assert self.params is not None
