@@ -100,7 +100,8 @@ def _show(report: InitReport, *, dry_run: bool) -> None:
         stderr.print(Text.assemble(("warning: ", "yellow"), warning))
     stderr.print(
         f"{found.rows} rows ({found.distinct_rows} distinct), {len(found.classes)} classes: "
-        f"{sides.train.rows} to train, {sides.held_out.rows} held out, {sides.test.rows} to test, {found.golden.rows} golden; {found.estimator}"
+        f"{sides.train.rows} to train, {sides.held_out.rows} held out, {sides.test.rows} to test, "
+        f"{found.golden.rows} golden; {found.estimator}"
     )
     changed = [step for step in report.steps if step.action.value != "keep"]
     verb = "Would write" if dry_run else "Wrote"
