@@ -1,0 +1,131 @@
+"""The paired bootstrap and McNemar's test, against scikit-learn, the normal approximation and the binomial table."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from sklearn import metrics as reference
+
+from remint.core.paired import Scored, disagreement, distinct, intervals, weighted
+
+METRICS = ["accuracy", "balanced_accuracy", "f1_macro", "log_loss", "precision", "recall", "roc_auc"]
+
+
+def scored(seed: int = 0, *, rows: int = 200, classes: int = 2) -> tuple[Scored, npt.NDArray[np.str_]]:
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, rows)
+    probabilities = generator.dirichlet(np.ones(classes), rows)
+    keys = np.array([f"k{i}" for i in generator.integers(0, rows // 3, rows)])
+    return Scored(labels.astype(np.int64), probabilities), keys
+
+
+def from_scikit_learn(name: str, model: Scored, weights: npt.NDArray[np.float64]) -> float:
+    said, true, p = model.predicted, model.labels, model.probabilities
+    match name:
+        case "accuracy":
+            return reference.accuracy_score(true, said, sample_weight=weights)
+        case "balanced_accuracy":
+            return reference.balanced_accuracy_score(true, said, sample_weight=weights)
+        case "f1_macro":
+            return reference.f1_score(true, said, average="macro", sample_weight=weights)
+        case "log_loss":
+            return reference.log_loss(true, p, sample_weight=weights, labels=range(p.shape[1]))
+        case "precision":
+            return reference.precision_score(true, said, pos_label=1, sample_weight=weights)
+        case "recall":
+            return reference.recall_score(true, said, pos_label=1, sample_weight=weights)
+        case _:
+            return reference.roc_auc_score(true, p[:, 1], sample_weight=weights)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_weighted_metrics_are_those_of_scikit_learn(name: str) -> None:
+    model, keys = scored()
+    group, count = distinct(keys)
+    draws = np.random.default_rng(1).multinomial(count, np.full(count, 1 / count), size=3).astype(float)
+    ours = weighted(name, model, keys, draws, positive=1)
+    theirs = [from_scikit_learn(name, model, weights[group]) for weights in draws]
+    assert ours == pytest.approx(theirs, abs=1e-12)
+
+
+def test_tied_scores_count_half_in_roc_auc() -> None:
+    model = Scored(np.array([0, 1, 0, 1]), np.full((4, 2), 0.5))
+    keys = np.array(["a", "b", "c", "d"])
+    assert weighted("roc_auc", model, keys, np.ones((1, 4)), positive=1) == pytest.approx([0.5])
+
+
+def test_a_label_outside_the_classes_is_wrong_and_costs_the_log_loss_its_most() -> None:
+    model = Scored(np.array([-1]), np.array([[1.0, 0.0]]))
+    keys, ones = np.array(["a"]), np.ones((1, 1))
+    assert weighted("accuracy", model, keys, ones, positive=None) == pytest.approx([0.0])
+    assert weighted("log_loss", model, keys, ones, positive=None) == pytest.approx([36.04], abs=0.01)
+
+
+def two_models(rows: int, seed: int = 3) -> tuple[Scored, Scored]:
+    """A champion right on 70 % of the rows and a challenger right on 80 %, independently."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 2, rows)
+    models = []
+    for accuracy in (0.7, 0.8):
+        said = np.where(generator.random(rows) < accuracy, labels, 1 - labels)
+        models.append(Scored(labels, np.eye(2)[said] * 0.8 + 0.1))
+    return models[0], models[1]
+
+
+def test_the_interval_is_as_wide_as_theory_says() -> None:
+    rows = 2_000
+    champion, challenger = two_models(rows)
+    keys = np.array([f"k{i}" for i in range(rows)])
+    noise = intervals(["accuracy"], champion, challenger, keys, positive=None, seed=0)["accuracy"]
+    assert noise is not None
+    gain = (challenger.predicted == challenger.labels).astype(float) - (champion.predicted == champion.labels)
+    error = gain.std() / np.sqrt(rows)
+    assert noise.low == pytest.approx(gain.mean() - 1.96 * error, abs=0.1 * error)
+    assert noise.high == pytest.approx(gain.mean() + 1.96 * error, abs=0.1 * error)
+
+
+def test_rows_repeated_seventeen_times_are_not_seventeen_times_as_sure() -> None:
+    champion, challenger = two_models(100)
+    keys = np.array([f"k{i}" for i in range(100)])
+    once = intervals(["accuracy"], champion, challenger, keys, positive=None, seed=0)["accuracy"]
+    again = np.tile(np.arange(100), 17)
+    repeated = [Scored(m.labels[again], m.probabilities[again]) for m in (champion, challenger)]
+    many = intervals(["accuracy"], *repeated, keys[again], positive=None, seed=0)["accuracy"]
+    assert once is not None
+    assert many is not None
+    assert (many.low, many.high) == pytest.approx((once.low, once.high))
+    assert disagreement(*repeated, keys[again]) == disagreement(champion, challenger, keys)
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    champion, challenger = two_models(60)
+    keys = np.array([f"k{i}" for i in range(60)])
+    first, second, other = (
+        intervals(METRICS, champion, challenger, keys, positive=1, seed=seed, draws=200) for seed in (5, 5, 6)
+    )
+    assert first == second
+    assert first != other
+
+
+def test_no_interval_where_no_draw_has_the_metric() -> None:
+    one_class = Scored(np.zeros(5, dtype=np.int64), np.tile([0.9, 0.1], (5, 1)))
+    keys = np.array(list("abcde"))
+    assert intervals(["roc_auc"], one_class, one_class, keys, positive=1, seed=0) == {"roc_auc": None}
+    nothing = Scored(np.zeros(0, dtype=np.int64), np.zeros((0, 2)))
+    assert intervals(["accuracy"], nothing, nothing, keys[:0], positive=None, seed=0) == {"accuracy": None}
+
+
+def test_mcnemar_is_the_exact_binomial_over_disagreements() -> None:
+    labels = np.ones(30, dtype=np.int64)
+    right, wrong = np.array([0.1, 0.9]), np.array([0.9, 0.1])
+    champion = Scored(labels, np.array([right] * 1 + [wrong] * 9 + [right] * 20))
+    challenger = Scored(labels, np.array([wrong] * 1 + [right] * 9 + [right] * 20))
+    found = disagreement(champion, challenger, np.array([f"k{i}" for i in range(30)]))
+    assert (found.champion_right, found.challenger_right) == (1, 9)
+    assert found.p_value == pytest.approx(2 * (1 + 10) / 2**10)  # P(at most 1 of 10), twice
+
+
+def test_models_that_never_disagree_have_a_p_value_of_one() -> None:
+    champion, _ = two_models(20)
+    assert disagreement(champion, champion, np.array([f"k{i}" for i in range(20)])).p_value == 1.0
