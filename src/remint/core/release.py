@@ -102,6 +102,11 @@ class ReleaseState:
         )
 
 
+def effective_share(share: float) -> float:
+    """The probability with which a unit is the canary's at a declared share: cohorts come in ten-thousandths."""
+    return round(share * _RESOLUTION) / _RESOLUTION
+
+
 def canary_share(state: ReleaseState) -> float:
     """The share of units that the canary serves, 0 to 1."""
     return state.steps[state.step] if state.draws else 0.0
