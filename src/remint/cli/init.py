@@ -46,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="COLUMN=KIND",
         help="overrule a column's kind: numeric, categorical, text, ignored or sensitive; may be repeated",
     )
+    parser.add_argument("--without-workflows", action="store_true", help="leave .github/ alone")
     parser.add_argument("--commit", action="store_true", help="commit what was made")
     parser.add_argument("--dry-run", action="store_true", help="show what would be made, change nothing")
     parser.add_argument("--json", action="store_true", help="print what was made as JSON")
@@ -69,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         time_column=args.time,
         zone=args.zone,
         kinds=dict(_parse_kind(text) for text in args.kind),
+        workflows=not args.without_workflows,
         dry_run=args.dry_run,
         commit=args.commit,
     )

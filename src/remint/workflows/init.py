@@ -58,6 +58,7 @@ class InitRequest:
     time_column: str | None = None
     zone: str | None = None
     kinds: Mapping[str, Kind]
+    workflows: bool = True  # .github/ too
     dry_run: bool = False
     commit: bool = False
 
@@ -122,7 +123,7 @@ def initialise(request: InitRequest, directory: Path) -> InitReport:
         planned = [
             Planned(path="params.yaml", content=render_params(pipeline, data, inspection, golden).encode()),
             *template_files(),
-            *_workflow_files(directory),
+            *(_workflow_files(directory) if request.workflows else []),
             Planned(path=GOLDEN, content=golden, treatment=Treatment.ONCE),
             Planned(path=data, content=source.read_bytes()),
             Planned(path=FEEDBACK, content=_empty_feedback(inspection, Path(scratch)), treatment=Treatment.ONCE),

@@ -87,7 +87,10 @@ def inspect(
         raise UsageError(f"{label!r} cannot be both the label and the time")
     labels = raw.texts(label, Kind.CATEGORICAL)
     warnings = _check_labels(labels, label, where)
-    columns = _suggest_columns(raw, labels, label, {**(kinds or {}), **_time_kind(time_column)})
+    declared = {**(kinds or {}), **({time_column: Kind.IGNORED} if time_column is not None else {})}
+    columns = _suggest_columns(raw, label, declared)
+    data = _labelled(raw, columns, label, time_column, zone)
+    columns = _mark_leaks(columns, data.rows, declared)
     if time_column is None:
         warnings += [
             f"column {c.name!r} holds times: with --time {c.name} the split is by time"
@@ -95,7 +98,7 @@ def inspect(
             if c.looks_like_time
         ]
     warnings += [f"column {c.name!r} {c.warning}" for c in columns if c.warning is not None]
-    data = _labelled(raw, columns, label, time_column, zone)
+    data = _labelled(raw, columns, label, time_column, zone)  # again: its keys must be of the final features
     if data.missing_times:
         warnings.append(f"{data.missing_times} rows have no time in {time_column!r} and are left out")
     rows = data.rows
@@ -165,13 +168,8 @@ def _check_labels(labels: Any, label: str, where: str) -> list[str]:
     return warnings
 
 
-def _time_kind(time_column: str | None) -> dict[str, Kind]:
-    return {} if time_column is None else {time_column: Kind.IGNORED}
-
-
-def _suggest_columns(raw: RawFile, labels: Any, label: str, declared: Mapping[str, Kind]) -> tuple[Suggestion, ...]:
-    labelled = np.array([value is not None for value in labels], dtype=bool)
-    found, leaks = [], []
+def _suggest_columns(raw: RawFile, label: str, declared: Mapping[str, Kind]) -> tuple[Suggestion, ...]:
+    found = []
     for name in raw.names:
         if name == label:
             continue
@@ -179,35 +177,43 @@ def _suggest_columns(raw: RawFile, labels: Any, label: str, declared: Mapping[st
             found.append(Suggestion(name=name, kind=declared[name], reason="as declared"))
             continue
         try:
-            texts = raw.texts(name, Kind.CATEGORICAL)
+            found.append(suggest(name, raw.texts(name, Kind.CATEGORICAL), _numbers(raw, name)))
         except DataError:
             reason = "neither number nor text"
             found.append(Suggestion(name=name, kind=Kind.IGNORED, reason=reason, warning=f"holds {reason}"))
-            continue
-        numbers = _numbers(raw, name)
-        suggestion = suggest(name, texts, numbers)
-        if suggestion.kind in {Kind.NUMERIC, Kind.CATEGORICAL}:
-            values = numbers if numbers is not None else texts
-            alone = lone_accuracy(values[labelled], labels[labelled])
-            if alone >= SUSPICIOUS:
-                doubt = f"alone predicts the label ({alone:.1%} balanced accuracy): is it known before the label is?"
-                suggestion = replace(suggestion, warning=doubt)
-                if alone >= LEAKS:
-                    leaks.append(name)
-        found.append(suggestion)
-    useful = [s.name for s in found if s.kind.is_feature and s.name not in leaks]
-    if not useful and not leaks:
+    if not any(s.kind.is_feature for s in found):
         raise DataError(
             "no column to learn from: all look like identifiers, times or constants",
             where=str(raw.path),
             hint="overrule it with --kind COLUMN=numeric",
         )
-    return tuple(
-        replace(s, kind=Kind.IGNORED, reason="gives the label away", warning=f"{s.warning} Made 'ignored'")
-        if s.name in leaks and useful
-        else s
-        for s in found
-    )
+    return tuple(found)
+
+
+def _mark_leaks(
+    columns: tuple[Suggestion, ...], rows: LabelledRows, declared: Mapping[str, Kind]
+) -> tuple[Suggestion, ...]:
+    """Warn of columns that predict the label alone; ignore those that are the label, unless nothing else is left."""
+    distinct = rows.take(np.unique(rows.keys, return_index=True)[1])
+    accuracy = {
+        c.name: lone_accuracy(distinct.table.columns[c.name], distinct.labels)
+        for c in columns
+        if c.kind in {Kind.NUMERIC, Kind.CATEGORICAL}
+    }
+    others = any(c.kind.is_feature and not accuracy.get(c.name, 0) >= LEAKS for c in columns)
+    marked = []
+    for column in columns:
+        alone = accuracy.get(column.name, 0)
+        if not alone >= SUSPICIOUS:
+            marked.append(column)
+            continue
+        warning = f"alone predicts the label ({alone:.1%} balanced accuracy): is it known before the label is?"
+        if alone >= LEAKS and others and column.name not in declared:
+            warning += " Made 'ignored'; keep it with --kind"
+            marked.append(replace(column, kind=Kind.IGNORED, reason="gives the label away", warning=warning))
+        else:
+            marked.append(replace(column, warning=warning))
+    return tuple(marked)
 
 
 def _numbers(raw: RawFile, name: str) -> Any:
