@@ -156,6 +156,7 @@ class FeedbackStore:
 
     def __init__(self, connection: sqlite3.Connection, path: Path, *, pipeline: str, key: bytes) -> None:
         self._connection = connection
+        self._connection.row_factory = sqlite3.Row
         self._lock = threading.RLock()
         self._key = key
         self.path = path
@@ -263,21 +264,21 @@ class FeedbackStore:
         while page := self._all(_FEEDBACK, {"after": after, "until": last, "page": _PAGE}):
             for row in page:
                 yield FeedbackRow(
-                    sequence=row[0],
-                    arrived_at=parse_time(row[1]),
-                    prediction_id=row[2],
-                    answer=Answer(row[3]),
-                    label=row[4],
-                    reporter=row[5] or None,
-                    predicted=row[6],
-                    confidence=row[7],
-                    bundle=row[8],
-                    reference=row[9],
-                    track=Track(row[10]),
-                    release=row[11],
-                    row=json.loads(row[12]),
+                    sequence=row["sequence"],
+                    arrived_at=parse_time(row["arrived_at"]),
+                    prediction_id=row["prediction_id"],
+                    answer=Answer(row["answer"]),
+                    label=row["label"],
+                    reporter=row["reporter"] or None,
+                    predicted=row["predicted"],
+                    confidence=row["confidence"],
+                    bundle=row["bundle"],
+                    reference=row["reference"],
+                    track=Track(row["track"]),
+                    release=row["release"],
+                    row=json.loads(row["row"]),
                 )
-            after = page[-1][0]
+            after = page[-1]["sequence"]
 
     def unit_outcomes(self, release: str) -> list[tuple[int, Track, str, str, int]]:
         """(step, track, signal, bucket, units) of a release: what ``remint_unit_outcomes_total`` counts, all pods."""
@@ -290,29 +291,25 @@ class FeedbackStore:
         return [(step, Track(track), signal, bucket, count) for step, track, signal, bucket, count in rows]
 
     def _predictions(self, where: str, values: Mapping[str, Any]) -> Iterator[StoredPrediction]:
-        query = (
-            "SELECT sequence, prediction_id, made_at, bundle, reference, release, track, unit, counts, subject, row,"
-            f" predicted, confidence FROM predictions WHERE {where} AND sequence > :after"
-            " ORDER BY sequence LIMIT :page"
-        )
+        query = f"SELECT * FROM predictions WHERE {where} AND sequence > :after ORDER BY sequence LIMIT {_PAGE}"  # noqa: S608
         after = 0
-        while page := self._all(query, {**values, "after": after, "page": _PAGE}):
+        while page := self._all(query, {**values, "after": after}):
             for row in page:
                 yield StoredPrediction(
-                    prediction_id=row[1],
-                    made_at=parse_time(row[2]),
-                    bundle=row[3],
-                    reference=row[4],
-                    release=row[5],
-                    track=Track(row[6]),
-                    unit=row[7],
-                    counts=bool(row[8]),
-                    subject=row[9],
-                    row=json.loads(row[10]),
-                    predicted=row[11],
-                    confidence=row[12],
+                    prediction_id=row["prediction_id"],
+                    made_at=parse_time(row["made_at"]),
+                    bundle=row["bundle"],
+                    reference=row["reference"],
+                    release=row["release"],
+                    track=Track(row["track"]),
+                    unit=row["unit"],
+                    counts=bool(row["counts"]),
+                    subject=row["subject"],
+                    row=json.loads(row["row"]),
+                    predicted=row["predicted"],
+                    confidence=row["confidence"],
                 )
-            after = page[-1][0]
+            after = page[-1]["sequence"]
 
     def _all(self, query: str, values: Mapping[str, Any] | tuple[Any, ...]) -> list[Any]:
         with self._lock, _storage(self.path):

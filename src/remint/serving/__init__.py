@@ -1,0 +1,1 @@
+"""The ASGI service. Needs the extra ``remint[serve]``; imports neither DVC nor pandas nor git."""
