@@ -58,29 +58,33 @@ class RawFile:
 
     def values(self, name: str) -> list[Any]:
         """A column's values as Python objects; missing is None (Parquet) or an empty string (text files)."""
-        if name not in self.names:
-            raise DataError(f"no column {name!r}", where=str(self.path), hint=_known(name, self.names))
-        if isinstance(self.content, pa.Table):
-            column: list[Any] = self.content.column(name).to_pylist()
-            return column
-        return self.content[name].tolist()
+        try:
+            values: list[Any] = (
+                self.content.column(name).to_pylist()
+                if isinstance(self.content, pa.Table)
+                else self.content[name].tolist()
+            )
+        except KeyError:
+            raise DataError(f"no column {name!r}", where=str(self.path), hint=_known(name, self.names)) from None
+        return values
 
     def numbers(self, name: str) -> npt.NDArray[np.float64]:
         """The column as float64, missing as NaN. Raises DataError at the first value that is not a number."""
         values = self.values(name)
         if self.delimiter is None:
-            return np.array([self._number(v, name, i) for i, v in enumerate(values)], dtype=np.float64)
+            return self._floats([float(v) if isinstance(v, Decimal) else v for v in values], name)
         if self.delimiter == ";" and any(_DECIMAL_COMMA.fullmatch(v.strip()) for v in values):
             values = [v.replace(",", ".") for v in values]
         bare = [None if v.strip().lower() in _MISSING_NUMBER else v for v in values]
         if _are_booleans(bare):
             bare = [None if v is None else str(int(v.strip().lower() == "true")) for v in bare]
-        return np.array([self._number(v, name, i) for i, v in enumerate(bare)], dtype=np.float64)
+        return self._floats(bare, name)
 
-    def _number(self, value: object, name: str, row: int) -> float:
-        if isinstance(value, Decimal):
-            value = float(value)
-        return as_number(value, where=self._place(name, row))
+    def _floats(self, values: list[Any], name: str) -> npt.NDArray[np.float64]:
+        try:
+            return np.array([as_number(v, where="") for v in values], dtype=np.float64)
+        except DataError:  # say where, which is too slow to work out for every value
+            return np.array([as_number(v, where=self._place(name, i)) for i, v in enumerate(values)], dtype=np.float64)
 
     def texts(self, name: str, kind: Kind) -> npt.NDArray[Any]:
         """The column as an object array of str, missing as None. Anything but a text column is stripped."""

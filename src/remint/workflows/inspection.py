@@ -90,15 +90,17 @@ def inspect(
     declared = {**(kinds or {}), **({time_column: Kind.IGNORED} if time_column is not None else {})}
     columns = _suggest_columns(raw, label, declared)
     data = _labelled(raw, columns, label, time_column, zone)
-    columns = _mark_leaks(columns, data.rows, declared)
+    leakless = _mark_leaks(columns, data.rows, declared)
+    if [c.kind for c in leakless] != [c.kind for c in columns]:
+        data = _labelled(raw, leakless, label, time_column, zone)  # the keys are of the features that are left
+    columns = leakless
     if time_column is None:
         warnings += [
-            f"column {c.name!r} holds times: with --time {c.name} the split is by time"
+            f"column {c.name!r} holds times: with --time {c.name!r} the split is by time"
             for c in columns
             if c.looks_like_time
         ]
     warnings += [f"column {c.name!r} {c.warning}" for c in columns if c.warning is not None]
-    data = _labelled(raw, columns, label, time_column, zone)  # again: its keys must be of the final features
     if data.missing_times:
         warnings.append(f"{data.missing_times} rows have no time in {time_column!r} and are left out")
     rows = data.rows
@@ -152,7 +154,7 @@ def _check_labels(labels: Any, label: str, where: str) -> list[str]:
     if len(counts) == 1:
         raise DataError(f"all rows have the label {next(iter(counts))!r}", where=place, hint="two classes are needed")
     fractions = sum("." in value and value.replace(".", "", 1).lstrip("-").isdigit() for value in counts)
-    if len(counts) > rows / 4 or (fractions > 50 and fractions > len(counts) / 2):
+    if len(counts) > max(10, rows / 4) or (fractions > 50 and fractions > len(counts) / 2):
         raise DataError(
             f"{len(counts)} different labels in {rows} rows: a number or an identifier, not a class",
             where=place,
