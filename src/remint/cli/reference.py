@@ -25,7 +25,7 @@ something has `--dry-run`. `remint -C DIR COMMAND` runs as if started in DIR.
 | 2 | usage, configuration, bad data or bundle, ambiguous series |
 | 3 | no data yet: an empty window, NaN |
 | 4 | a service failed or a lock is held; try again |
-| 10 to 14 | only with `--exit-code`: retrain due, gate failed, canary failed, inconclusive or labels needed, investigate |
+| 10 to 14 | with `--exit-code`: retrain due, gate failed, canary failed, inconclusive or labels needed, investigate |
 | 130 | interrupted |
 """
 
