@@ -141,12 +141,12 @@ def test_odd_names_reach_params_unharmed() -> None:
     assert params.task.positive == "yes"
 
 
-@pytest.mark.parametrize("width", [1, 3, 100, 800])
+@pytest.mark.parametrize("width", [1, 3, 100, 400])
 def test_any_number_of_columns_fits_its_series_limit(width: int) -> None:
     columns = {f"c{i}": np.random.default_rng(i).normal(size=300).round(3) for i in range(width)}
     params = params_of(pd.DataFrame({**columns, "y": [i % 2 for i in range(300)]}))
     assert len(params.task.features) == width
-    assert params.serve.max_series >= 2 * 13 * width
+    assert params.serve.max_series >= 2 * 13 * width + 40
 
 
 @pytest.mark.parametrize("labels", [["true", "false"], ["1", "0"], ["a", "b", "c"], [str(i) for i in range(60)]])

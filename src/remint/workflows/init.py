@@ -34,7 +34,7 @@ from remint.adapters.scaffold import (
     track,
     write_steps,
 )
-from remint.config import Evaluate, load_params, parse_params
+from remint.config import Evaluate, Gate, load_params, parse_params
 from remint.core.document import is_slug
 from remint.core.golden import draw_golden, format_golden, golden_hash, golden_size
 from remint.core.schema import Kind
@@ -44,7 +44,6 @@ from remint.workflows.prepare import read_task_data
 
 GOLDEN: Final = "golden/golden.jsonl"
 FEEDBACK: Final = "data/feedback.parquet"
-_SMALL_SAMPLE = 50  # gate.min_rows, unless the file has not even that many rows to measure on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,7 +250,7 @@ def render_params(pipeline: str, data: str, found: Inspection, golden: bytes) ->
         golden_sha256=_scalar(golden_hash(golden)),
         estimator=found.estimator,
         metrics=", ".join(metrics),
-        min_rows=min(_SMALL_SAMPLE, golden_rows, splits.test.rows),
+        min_rows=min(Gate.model_fields["min_rows"].default, golden_rows, splits.test.rows),  # what the file can show
         gate_metric=found.gate_metric,
         floor=found.floor,
         majority_note=chance,
