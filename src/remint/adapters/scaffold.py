@@ -134,7 +134,7 @@ def begin_repositories(directory: Path) -> list[str]:
         done.append("git init")
     if dvc_root(directory) is None:
         inside = [] if root.resolve() == directory.resolve() else ["--subdir"]
-        _dvc(["init", "--quiet", *inside], directory)
+        _dvc(["init", *inside], directory)
         _dvc(["config", "core.analytics", "false"], directory)
         done.append("dvc init")
     return done
@@ -142,7 +142,7 @@ def begin_repositories(directory: Path) -> list[str]:
 
 def track(directory: Path, paths: Sequence[str]) -> None:
     """``dvc add``: the files go to DVC's cache, and ``<path>.dvc`` beside them is for git."""
-    _dvc(["add", "--quiet", *paths], directory)
+    _dvc(["add", *paths], directory)
 
 
 def commit(directory: Path, paths: Sequence[str], message: str) -> bool:

@@ -189,7 +189,7 @@ def template_files() -> list[Planned]:
         for name in ("prepare", "train", "evaluate")
     ]
     return [
-        Planned(path="dvc.yaml", content=(templates / "dvc.yaml").read_bytes()),
+        Planned(path="dvc.yaml", content=(templates / "dvc.yaml.template").read_bytes()),
         *stages,
         Planned(
             path="requirements.txt",
@@ -222,7 +222,7 @@ def _walk(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
 
 def render_params(pipeline: str, data: str, found: Inspection, golden: bytes) -> str:
     """``params.yaml`` with its comments; checked, so that init never writes what the stages would refuse."""
-    template = Template((files("remint") / "templates" / "params.yaml").read_text(encoding="utf-8"))
+    template = Template((files("remint") / "templates" / "params.yaml.template").read_text(encoding="utf-8"))
     golden_rows = golden.count(b"\n")
     splits = found.splits
     metrics = [metric.value for metric in Evaluate().metrics] + (["roc_auc"] if found.positive is not None else [])
