@@ -1,4 +1,4 @@
-"""The repository's own pipeline is what `remint init --example breast-cancer` makes: one source, no copies that drift."""
+"""The repository's own pipeline is what `remint init --example breast-cancer` makes: one source, no drifting copies."""
 
 from __future__ import annotations
 
