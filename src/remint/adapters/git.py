@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -65,7 +66,6 @@ class Git:
     def _call(
         self, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
-        inherited = {key: value for key, value in os.environ.items() if key not in _FOREIGN}
         return subprocess.run(
             ["git", *args],
             cwd=self.path,
@@ -73,7 +73,7 @@ class Git:
             capture_output=True,
             check=False,
             timeout=_TIMEOUT_SECONDS,
-            env={**inherited, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(env or {})},
+            env={**clean_environment(), "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(env or {})},
         )
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -149,6 +149,25 @@ class Git:
         """Move ``name`` from ``old`` (None: it must not exist) to ``new``; False where somebody else was first."""
         return self._call("update-ref", name, new, old or ZERO).returncode == 0
 
+    def add_worktree(self, path: Path, commit: str) -> Git:
+        """A second checkout of ``commit``, on no branch, in ``path``; what a killed run left there is thrown away.
+
+        Returns the same directory of the repository (the prefix) in the new checkout.
+        """
+        self.remove_worktree(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.run("worktree", "add", "--quiet", "--force", "--detach", str(path), commit)
+        inside = path / self.prefix
+        if not inside.is_dir():
+            raise ConfigError(f"{commit[:12]} has no directory {self.prefix!r}", where=str(self.toplevel))
+        return Git(inside)
+
+    def remove_worktree(self, path: Path) -> None:
+        """Remove the checkout, whatever is in it; nothing happens where there is none."""
+        if path.exists():
+            shutil.rmtree(path)
+        self.run("worktree", "prune")
+
     # -- the remote --------------------------------------------------------------------------------------------------
 
     @property
@@ -195,6 +214,11 @@ class Git:
         if answer.returncode != 0:
             raise ServiceError(f"git {args[0]} failed: {_last_line(answer.stderr)}", where=ORIGIN)
         return answer.stdout.decode("utf-8", "surrogateescape")
+
+
+def clean_environment() -> dict[str, str]:
+    """Our environment without what git sets for hooks and aliases, which would redirect the commands that we start."""
+    return {key: value for key, value in os.environ.items() if key not in _FOREIGN}
 
 
 def _last_line(text: bytes) -> str:

@@ -68,7 +68,7 @@ class Version:
                 assert_never(bump)
 
 
-FIRST_VERSION: Final = Version(major=1, minor=0, patch=0)
+FIRST_VERSION: Final = Version(major=0, minor=1, patch=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
