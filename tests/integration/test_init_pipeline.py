@@ -154,3 +154,31 @@ def test_a_pipeline_in_a_subdirectory_joins_the_repository_it_is_in(
 
 def test_the_example_is_what_was_tracked(made: Path) -> None:
     assert (made / "data/breast-cancer.csv").read_bytes() == example_csv(Example.BREAST_CANCER)
+
+
+@pytest.mark.parametrize(
+    ("file", "label", "estimator", "rows", "distinct"),
+    [
+        ("elec.csv", "target", "boosting", 45312, 45303),
+        ("liver.csv", "Dataset", "linear", 9577, 572),
+        ("restaurant_reviews.tsv", "Liked", "linear", 1000, 994),
+    ],
+)
+def test_real_files_are_understood(
+    file: str,
+    label: str,
+    estimator: str,
+    rows: int,
+    distinct: int,
+    shared_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "--data", str(shared_data / file), "--label", label, "--dry-run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["estimator"] == f"remint.estimators:{estimator}"
+    assert (found["rows"]["all"], found["rows"]["distinct"]) == (rows, distinct)
+    assert len(found["warnings"]) == (distinct < rows / 2)
+    assert list(tmp_path.iterdir()) == []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
+import yaml
 
 from remint import __version__
 from remint.adapters.datafile import read_raw
@@ -47,3 +49,15 @@ def test_the_parameters_are_the_suggested_ones(example: Inspection) -> None:
 
 def test_the_stages_run_the_installed_remint() -> None:
     check_pin(ROOT / "requirements.txt", installed=__version__)
+
+
+def test_every_stage_depends_on_its_own_code_and_on_the_version_of_remint() -> None:
+    """DVC cannot see imports: a stage imports Remint alone, and Remint's version stands in requirements.txt."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    for name, stage in stages.items():
+        assert stage["cmd"] == f"python stages/{name}.py"
+        assert {f"stages/{name}.py", "requirements.txt"} <= set(stage["deps"])
+        tree = ast.parse((ROOT / "stages" / f"{name}.py").read_text(encoding="utf-8"))
+        imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert {module.split(".")[0] for module in imported} == {"remint"}
+        assert not any(isinstance(node, ast.Import) for node in ast.walk(tree))
