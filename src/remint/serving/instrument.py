@@ -57,7 +57,7 @@ class Monitor:
         return result.prediction_ids
 
     async def close(self) -> None:
-        """For the end of the app's lifespan. Without it nothing is lost: each answer was on disk before it was given."""
+        """For the end of the app's lifespan. Nothing is lost without it: answers are on disk before they are given."""
         await self._service.close()
 
 

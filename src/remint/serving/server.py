@@ -34,9 +34,11 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         print(f"remint: serving {self._service.pipeline} on {self._address}", file=sys.stderr, flush=True)
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    def handle_exit(self, sig: int, _frame: FrameType | None) -> None:
+        # uvicorn's own would raise the signal again at the end: a stop that was asked for is not a failure.
         self._service.draining = True
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 def serve(
