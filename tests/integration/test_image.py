@@ -26,6 +26,12 @@ def last(name: str) -> str:
     return [rest for found, rest in instructions() if found == name][-1]
 
 
+def test_the_projects_own_image_is_built_as_that_of_a_pipeline_made_by_init() -> None:
+    templates = ROOT / "src" / "remint" / "templates"
+    assert (templates / "Dockerfile").read_text() == DOCKERFILE
+    assert (templates / "dockerignore").read_text() == (ROOT / ".dockerignore").read_text()
+
+
 def test_only_what_is_copied_enters_the_build() -> None:
     ignore = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     assert ignore[0] == "*"

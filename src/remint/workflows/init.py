@@ -198,6 +198,8 @@ def template_files() -> list[Planned]:
         ),
         Planned(path=".gitignore", content=(templates / "gitignore").read_bytes(), treatment=Treatment.LINES),
         Planned(path=".dvcignore", content=(templates / "dvcignore").read_bytes(), treatment=Treatment.LINES),
+        Planned(path="Dockerfile", content=(templates / "Dockerfile").read_bytes(), treatment=Treatment.ONCE),
+        Planned(path=".dockerignore", content=(templates / "dockerignore").read_bytes(), treatment=Treatment.ONCE),
     ]
 
 
