@@ -18,6 +18,7 @@ from remint.errors import BundleError
 #: Beyond what skops itself trusts (scikit-learn's estimators, NumPy's arrays and functions): what our own estimators
 #: need. A team's further types stand in ``train.trusted_types``; no list is ever read from a bundle.
 TRUSTED_TYPES: Final = (
+    "numpy.dtype",  # SimpleImputer keeps the one it was fitted on
     "remint.estimators.clean_text",
     # skops does not trust it because scikit-learn follows the indices in its nodes unchecked: _check_trees checks them.
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
@@ -29,7 +30,7 @@ _IMMUTABLE: Final = {"JsonNode", "TypeNode", "FunctionNode"}  # whether two of t
 
 
 def dump_model(model: Any) -> bytes:
-    """The model as a canonical skops archive: equal models give equal bytes. Raises BundleError if it cannot be stored."""
+    """The model as a canonical skops archive: equal models, equal bytes. Raises BundleError if it cannot be stored."""
     import skops.io  # imports all of scikit-learn: not at the service's start, only when a model is at hand
 
     try:
