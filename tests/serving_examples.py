@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -22,6 +23,7 @@ from remint.core.schema import Column, Kind, Schema
 from remint.core.table import Table
 
 PIPELINE = "iris-demo"
+TRUSTED = ("numpy.dtype",)  # of the imputer; the service has it from params.yaml
 ROW = {"x": 0.5, "y": -1.0}
 
 
@@ -40,7 +42,7 @@ def make_bundle(
     cuts = np.quantile(values[:, 0], np.linspace(0, 1, len(classes) + 1)[1:-1])
     codes = np.searchsorted(cuts, -values[:, 0] if flipped else values[:, 0])
     table = Table(schema.features, {"x": values[:, 0], "y": values[:, 1]})
-    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(values, codes)
+    model = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression()).fit(values, codes)
     found = predict(model, schema, table)
     reference = build_reference(
         schema, table, held_out_predicted=found.labels, held_out_confidence=found.confidence, bins=5
@@ -53,11 +55,12 @@ def make_bundle(
         reference=reference,
         golden=table.take(np.arange(20)),
         metadata=seal(DocumentKind.METADATA, PIPELINE, {"training_rows": 300}, parents=[reference.id]),
+        trusted_types=TRUSTED,
     )
     final = bundles / bundle_id.removeprefix("sha256:")
     if not final.exists():
         draft.rename(final)
-    return read_bundle(final, expected_id=bundle_id)
+    return read_bundle(final, trusted_types=TRUSTED, expected_id=bundle_id)
 
 
 def state_of(stable: Bundle, canary: Bundle | None = None, *, step: int = -1, release: str = "r1") -> ReleaseState:
@@ -96,7 +99,7 @@ def write_params(path: Path, **serve: int) -> None:
         "pipeline": PIPELINE,
         "task": {"data": "data/x.csv", "label": "label", "columns": {"x": "numeric", "y": "numeric"}},
         "prepare": {"golden": {"sha256": "0" * 64}},
-        "train": {"estimator": "remint.estimators:linear"},
+        "train": {"estimator": "remint.estimators:linear", "trusted_types": list(TRUSTED)},
         "gate": {"rules": [{"metric": "accuracy", "role": "gate"}]},
         "check": {"rules": {"age": {"kind": "age", "max_age": "30d"}}},
         "serve": {**Serve(min_free_bytes=0).model_dump(), **serve},

@@ -19,13 +19,17 @@ _HEADER: Final = """\
 
 def read_state(path: Path) -> ReleaseState:
     """Raises ConfigError with the file, the key and what is wrong with it."""
+    return parse_state(state_bytes(path), where=str(path))
+
+
+def state_bytes(path: Path) -> bytes:
+    """The file as it is, for who has to see whether it changed."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise ConfigError("not found", where=str(path), hint="`remint canary` writes it") from None
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
-    return parse_state(data, where=str(path))
 
 
 def parse_state(data: bytes, *, where: str) -> ReleaseState:

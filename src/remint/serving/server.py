@@ -11,9 +11,9 @@ from types import FrameType
 import uvicorn
 
 from remint.adapters.feedback_store import open_store
-from remint.adapters.state import parse_state
+from remint.adapters.state import parse_state, state_bytes
 from remint.config import Params
-from remint.errors import ConfigError, UsageError
+from remint.errors import UsageError
 from remint.serving.app import create_app
 from remint.serving.loader import Loader
 from remint.serving.metrics import Metrics
@@ -45,10 +45,7 @@ def serve(
     params: Params, *, state: Path, bundles: Path, store_url: str, host: str, port: int, export_token: str | None
 ) -> None:
     """Serve until SIGTERM or SIGINT. RemintError where the first release cannot be loaded or the port is taken."""
-    try:
-        data = state.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=str(state)) from None
+    data = state_bytes(state)
     metrics = Metrics(params.pipeline, max_series=params.serve.max_series)
     loader = Loader(bundles, pipeline=params.pipeline, trusted_types=params.train.trusted_types, metrics=metrics)
     listener = _bind(host, port)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from remint.adapters.feedback_store import FeedbackStore
-from remint.adapters.state import parse_state
+from remint.adapters.state import parse_state, state_bytes
 from remint.config import Serve
 from remint.core.document import format_time
 from remint.core.release import Track, canary_share
@@ -140,10 +140,10 @@ class Watcher:
     def poll(self, monotonic_seconds: float) -> None:
         """One look at the file: load what is new, and again, ever less often, what failed."""
         try:
-            data = self._path.read_bytes()
-        except OSError as error:
+            data = state_bytes(self._path)
+        except ConfigError as error:
             if self._service.failure is None:
-                self._fail(ConfigError(f"cannot be read: {error.strerror}", where=str(self._path)))
+                self._fail(error)
             return
         is_new = (digest := _digest(data)) != self._seen
         if is_new:
