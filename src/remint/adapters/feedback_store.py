@@ -226,6 +226,10 @@ class FeedbackStore:
     def prediction(self, prediction_id: str) -> StoredPrediction | None:
         return next(self._predictions("prediction_id = :id", {"id": prediction_id}), None)
 
+    def all_predictions(self) -> Iterator[StoredPrediction]:
+        """The whole prediction log in the order in which it was made."""
+        return self._predictions("1", {})
+
     def predictions_of_subject(self, subject: str) -> Iterator[StoredPrediction]:
         """A raw subject's predictions in the order they were made."""
         return self._predictions("subject = :subject", {"subject": self.pseudonym(subject)})
