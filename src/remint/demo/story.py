@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from remint.adapters.frames import read_data_file
-from remint.adapters.state import read_state
 from remint.config import Params, load_params
 from remint.core.document import format_time
 from remint.core.rows import LabelledRows
@@ -186,7 +185,7 @@ class Story:
     def poison(self) -> Act:
         act = Act(title="Poisoned feedback", expected="gate fails, the champion stays")
         world = self.world
-        before = self._state()["stable"]
+        before = self.world.state().stable
         assert self.params is not None
         stream = self._today(int(self._training_rows() * _POISON_SHARE))
         lies = traffic.poisoned(stream.truth, self._classes())
@@ -201,7 +200,7 @@ class Story:
         gate = act.documents["gate"]
         guards = [f for f in gate["findings"] if f["verdict"] == "fail"]
         act.margin = guards[0]["reason"] if guards else ""
-        stays = gate["verdict"] != "pass" and self._state()["stable"] == before
+        stays = gate["verdict"] != "pass" and self.world.state().stable == before
         act.end(f"gate: {gate['verdict']}, champion {'stays' if stays else 'was replaced'}", good=stays)
         return act
 
@@ -279,20 +278,22 @@ class Story:
     def _canary(self, act: Act, bundle: str, *, wanted: str) -> None:
         world = self.world
         world.remint("canary", "start", "--bundle", bundle)
-        world.wait_until_serving(release=self._state()["release"])
+        self._settle()
         stream_rows = 0
         answer, steps = "HOLD", []
         verdict: dict[str, Any] = {}
         for _ in range(_CANARY_ROUNDS):
-            state = self._state()
+            state = world.state()
+            share = f"{state.steps[state.step]:.0%}"
             stream = self._today(_CANARY_ROWS)
-            self.say(f"canary at {state['steps'][state['step']]:.0%}, {stream.rows} users")
+            self.say(f"canary at {share}, {stream.rows} users")
             world.feedback(self._send(stream), stream.truth)
             stream_rows += stream.rows
             world.wait_until_scraped()
             verdict = world.remint_json("canary", "step")
             answer = verdict["answer"]
-            steps.append(f"{state['steps'][state['step']]:.0%} {answer}")
+            self._settle()
+            steps.append(f"{share} {answer}")
             if answer in {"PROMOTE", "ROLLBACK"}:
                 break
         act.documents["verdict"] = verdict
@@ -301,7 +302,7 @@ class Story:
         act.notes.append(" -> ".join(steps))
         act.end(answer, good=answer == wanted)
         world.run("git", "push", "--quiet", "origin", "HEAD", "--tags")
-        world.wait_until_serving(stable=self._state()["stable"], canary=None)
+        self._settle()
 
     def _ordinary(self, count: int) -> Traffic:
         assert self.pool is not None
@@ -348,8 +349,9 @@ class Story:
         assert self.params is not None
         return f"remint/retrain/{self.params.pipeline}"
 
-    def _state(self) -> dict[str, Any]:
-        return read_state(self.world.repo / "deploy" / "state.yaml").to_json()
+    def _settle(self) -> None:
+        state = self.world.state()
+        self.world.wait_until_serving(stable=state.stable, canary=state.canary)
 
     def _now(self) -> str:
         return format_time(datetime.now(UTC))

@@ -19,6 +19,9 @@ from typing import Any
 
 import requests
 
+from remint.adapters.state import read_state
+from remint.core.release import ReleaseState
+
 _CLIENTS = 6
 
 
@@ -186,15 +189,19 @@ class World:
             time.sleep(0.1)
         raise DemoError("Prometheus has not seen the traffic after 30 s")
 
-    def wait_until_serving(self, **wanted: object) -> None:
-        """Until ``/model/info`` says what the state file says."""
+    def wait_until_serving(self, *, stable: str, canary: str | None) -> None:
+        """Until ``/model/info`` shows the bundles that the state file names."""
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             info = requests.get(f"http://{self.address[0]}:{self.address[1]}/model/info", timeout=5).json()
-            if all(info.get(key) == value for key, value in wanted.items()):
+            served = tuple(info[track] and info[track]["bundle"] for track in ("stable", "canary"))
+            if served == (stable, canary) and info["step"] == self.state().step:
                 return
             time.sleep(0.1)
-        raise DemoError(f"the service has not taken up {wanted} after 30 s; it says {info}")
+        raise DemoError(f"the service has not taken up the state file after 30 s; it says {info}")
+
+    def state(self) -> ReleaseState:
+        return read_state(self.repo / "deploy" / "state.yaml")
 
     def close(self) -> None:
         for process in reversed(self._processes):
