@@ -58,6 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     try:
         from remint.serving.server import serve
+        from remint.serving.service import TOKEN_VARIABLE
     except ModuleNotFoundError as error:
         raise UsageError(
             f"{error.name} is not installed", where="remint serve", hint="pip install 'remint[serve]'"
@@ -76,6 +77,6 @@ def run(args: argparse.Namespace) -> int:
         store_url=store,
         host=args.host,
         port=args.port,
-        export_token=os.environ.get("REMINT_SERVICE_TOKEN") or None,
+        export_token=os.environ.get(TOKEN_VARIABLE) or None,
     )
     return ExitCode.ANSWERED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
@@ -17,12 +17,10 @@ from remint.serving.app import side_routes
 from remint.serving.loader import Release
 from remint.serving.metrics import Metrics
 from remint.serving.recorder import Origin, Predicted, PredictJob
-from remint.serving.service import Service
+from remint.serving.service import TOKEN_VARIABLE, Service
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
-
-TOKEN_VARIABLE: Final = "REMINT_SERVICE_TOKEN"  # noqa: S105 - the variable's name
 
 
 class Monitor:

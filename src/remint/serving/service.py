@@ -24,6 +24,8 @@ from remint.serving.recorder import Job, PredictJob, Recorder, Result
 
 _log = logging.getLogger(__name__)
 
+TOKEN_VARIABLE: Final = "REMINT_SERVICE_TOKEN"  # noqa: S105 - the variable's name
+
 _POLL_SECONDS: Final = 0.5
 _FIRST_RETRY_SECONDS: Final = 2.0
 _LAST_RETRY_SECONDS: Final = 60.0
