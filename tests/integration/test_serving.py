@@ -487,3 +487,18 @@ def test_an_app_that_is_not_ours_gets_the_same_contract(tmp_path: Path, stable: 
     asyncio.run(story())
     with open_store(url) as store:
         assert [p.row["x"] for p in store.predictions_of_subject("jane")] == [1.5]
+
+
+def test_a_bug_is_500_counted_and_not_the_end(
+    world: Callable[..., World], stable: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w = world(state_of(stable), stable)
+
+    async def story(client: httpx.AsyncClient) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(w.service.store, "new_prediction_id", lambda: 1 / 0)
+            assert (await predict(client)).status_code == 500
+        assert (await predict(client)).status_code == 200
+
+    w.run(story)
+    assert w.samples("remint_requests_total", pipeline=PIPELINE) == {("200", "predict"): 1, ("500", "predict"): 1}

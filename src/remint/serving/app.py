@@ -72,14 +72,18 @@ def _timed(service: Service, route: str, answer: Callable[[Service, Request], Aw
 
     async def handler(request: Request) -> Response:
         started = time.perf_counter()
+        code = 500  # of a bug, which Starlette answers
         try:
             response = await answer(service, request)
+            code = response.status_code
         except RemintError as error:
             response = _error(error)
+            code = response.status_code
         except ClientDisconnect:
-            response = Response(status_code=499)  # nobody reads it; nginx's number for it
-        track: Track | None = getattr(request.state, "track", None)
-        service.metrics.observe_request(route, response.status_code, time.perf_counter() - started, track)
+            response = Response(status_code=(code := 499))  # nobody reads it; nginx's number for it
+        finally:
+            track: Track | None = getattr(request.state, "track", None)
+            service.metrics.observe_request(route, code, time.perf_counter() - started, track)
         return response
 
     return handler
