@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from remint.core.release import Track, effective_share
-from remint.core.sequential import TwoTracks, difference_lower_bound, log_e_split, log_e_worse
+from remint.core.sequential import Numbers, TwoTracks, difference_lower_bound, log_e_split, log_e_worse
 from remint.core.verdict import Finding, Verdict
 from remint.errors import DataError
 
@@ -171,6 +171,13 @@ def judge(
     return Judgement(answer=answer, summary=_summary(answer, findings), findings=findings, evidence=evidence)
 
 
+def nothing_to_judge(release: str) -> Judgement:
+    """HOLD: no canary gets traffic."""
+    reason = f"no canary is running in release {release}"
+    finding = Finding(rule="canary", verdict=Verdict.INCONCLUSIVE, reason=reason)
+    return Judgement(answer=Answer.HOLD, summary=reason, findings=(finding,), evidence=())
+
+
 def tally(outcomes: Iterable[Outcome], *, steps: int) -> dict[Signal, Counts]:
     """Counts of shape (steps, 2, 2) for each signal: track (stable, canary), then bucket (good, bad).
 
@@ -194,16 +201,20 @@ def tally(outcomes: Iterable[Outcome], *, steps: int) -> dict[Signal, Counts]:
     return counts
 
 
-def log_e_processes(counts: Counts, shares: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """(that the tracks differ, that the units do not split by the coin): one factor for each step with a coin."""
+def log_e_processes(counts: Counts, shares: Numbers) -> tuple[Numbers, Numbers]:
+    """(that the tracks differ, that the units do not split by the coin): one factor for each step with a coin.
+
+    ``counts`` has the shape (..., steps, 2, 2), ``shares`` (steps,); the answers have the shape (...).
+    """
     drawn = (shares > 0) & (shares < 1)
-    coins, canary, total = shares[drawn], counts[drawn, 1, :], counts[drawn].sum(axis=1)
-    differ = log_e_split(canary, total, coins[:, None]).sum()
-    split = log_e_split(canary.sum(axis=1), total.sum(axis=1), coins).sum()
-    return float(differ), float(split)
+    coins = shares[drawn]
+    canary, total = counts[..., drawn, 1, :], counts[..., drawn, :, :].sum(axis=-2)
+    differ = log_e_split(canary, total, coins[:, None]).sum(axis=(-2, -1))
+    split = log_e_split(canary.sum(axis=-1), total.sum(axis=-1), coins).sum(axis=-1)
+    return differ, split
 
 
-def _weigh(signal: Signal, counts: Counts, shares: npt.NDArray[np.float64], policy: JudgePolicy) -> Evidence:
+def _weigh(signal: Signal, counts: Counts, shares: Numbers, policy: JudgePolicy) -> Evidence:
     drawn = counts[shares < 1]
     differ, split = log_e_processes(counts, shares)
     pooled = drawn.sum(axis=0)
@@ -216,8 +227,8 @@ def _weigh(signal: Signal, counts: Counts, shares: npt.NDArray[np.float64], poli
         stable_bad=int(pooled[0, 1]),
         canary_good=int(pooled[1, 0]),
         canary_bad=int(pooled[1, 1]),
-        e_value=_number(differ),
-        e_value_split=_number(split),
+        e_value=_number(float(differ)),
+        e_value_split=_number(float(split)),
         lower_bound=difference_lower_bound(TwoTracks.of(drawn), alpha=policy.alpha),
         limit=_limit(policy),
         worse=bool(drawn[:, 1, 1].sum() > expected.sum()),
@@ -244,7 +255,7 @@ def _harm(e: Evidence) -> Finding:
     )  # fmt: skip
 
 
-def _alone(signal: Signal, counts: Counts, shares: npt.NDArray[np.float64], policy: JudgePolicy) -> Finding:
+def _alone(signal: Signal, counts: Counts, shares: Numbers, policy: JudgePolicy) -> Finding:
     """The canary has all traffic: nothing is drawn any more, so only more than ``margin`` worse than stable was."""
     full = shares >= 1
     before, now = counts[~full, 0].sum(axis=0), counts[full, 1].sum(axis=0)
