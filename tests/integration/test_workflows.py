@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,10 @@ import pytest
 import yaml
 
 from binaries import ROOT, binary
+from remint.adapters.state import write_state
+from remint.cli.common import CommandParser
+from remint.cli.main import COMMANDS
+from remint.core.release import ReleaseState
 
 OWN = ROOT / ".github"
 TEMPLATES = ROOT / "src" / "remint" / "templates" / "github"
@@ -183,10 +189,45 @@ def test_a_release_is_of_the_pipelines_whose_lock_changed(tmp_path: Path) -> Non
         assert json.loads(output.removeprefix("directories=")) == expected
 
 
-def test_every_command_that_a_workflow_runs_is_one_that_remint_has() -> None:
-    from remint.cli.main import COMMANDS
+def test_the_canary_workflow_wakes_up_only_where_a_canary_runs(tmp_path: Path) -> None:
+    run = step("canary.yml", "Is there a canary?")["run"]
+    assert shell(run, at=tmp_path) == ""  # no release yet
+    state = tmp_path / "deploy" / "state.yaml"
+    state.parent.mkdir()
+    stable, canary = (f"sha256:{digit * 64}" for digit in "bc")
+    calm = ReleaseState(pipeline="churn", release="r1", stable=stable, canary=None, steps=(0.1, 1.0), step=-1)
+    write_state(state, calm)
+    assert shell(run, at=tmp_path) == ""
+    write_state(state, replace(calm, release="r2", canary=canary, step=0))
+    assert shell(run, at=tmp_path) == f"canary={canary}\n"
 
+
+def test_traffic_moves_before_git_hears_of_it_and_also_where_the_ledger_is_out_of_reach() -> None:
+    names = [s.get("name", "") for s in steps(TEMPLATES / "workflows" / "canary.yml")]
+    judged, moved, pushed = (
+        next(i for i, n in enumerate(names) if n.startswith(x)) for x in ("Judge", "Move the traffic", "Push")
+    )
+    assert judged < moved < pushed
+    assert "!cancelled()" in step("canary.yml", "Move the traffic")["if"]
+
+
+def remint_calls() -> list[tuple[str, list[str]]]:
+    """(workflow, arguments) of every remint call, with a value in the place of each shell expansion."""
+    found = []
     for path in WORKFLOWS:
         for one in steps(path):
-            for command in re.findall(r"\bremint (?!import)([a-z]+)", one.get("run", "")):
-                assert command in COMMANDS
+            for call in re.findall(r"(?:^|&& )remint ([^|>&]+)", one.get("run", "")):
+                plain = re.sub(r"\$\{REASON:\+(.*?)\}", r"\1", call)
+                plain = re.sub(r'"\$\(.*\)"|"\$\w+"', "value", plain)
+                found.append((path.stem, plain.split()))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("workflow", "arguments"), remint_calls(), ids=lambda v: v if isinstance(v, str) else " ".join(v)
+)
+def test_every_remint_command_of_a_workflow_has_the_options_it_is_given(workflow: str, arguments: list[str]) -> None:
+    command, *rest = arguments
+    parser = CommandParser()
+    importlib.import_module(f"remint.cli.{COMMANDS[command][0]}").configure(parser)
+    parser.parse_args(rest)
