@@ -36,7 +36,7 @@ class Dvc:
     def __init__(self, path: Path, *, progress: Progress | None = None, keep_open: Sequence[int] = ()) -> None:
         self.path = path.resolve()
         self._progress = progress or _LOG.info
-        self._keep_open = tuple(keep_open)
+        self.keep_open = tuple(keep_open)
         root = next((p for p in (self.path, *self.path.parents) if (p / ".dvc").is_dir()), None)
         if root is None:
             raise ConfigError("not inside a DVC repository", where=str(path), hint="dvc init, or remint init")
@@ -130,7 +130,7 @@ class Dvc:
             raise DataError(f"dvc.lock has no output {path!r}", where=rev, hint="dvc repro, then commit dvc.lock")
         place = git.common_dir / WORKTREES / f"materialise-{secrets.token_hex(4)}"
         try:
-            checkout = Dvc(git.add_worktree(place, commit).path, progress=self._progress, keep_open=self._keep_open)
+            checkout = Dvc(git.add_worktree(place, commit).path, progress=self._progress, keep_open=self.keep_open)
             checkout.share_cache_with(self)
             checkout.pull(path)
             _replace(checkout.path / path, target)
@@ -158,7 +158,7 @@ class Dvc:
             text=True,
             errors="replace",
             env=environment,
-            pass_fds=self._keep_open,
+            pass_fds=self.keep_open,
         )
         lines: list[str] = []
         with process:

@@ -52,10 +52,11 @@ def register(
     version: Version | None = None,
     bump: Bump = Bump.MINOR,
     message: str | None = None,
+    dry_run: bool = False,
 ) -> Registered:
     """Tag ``commit`` as ``version`` (default: the next one). A commit that has a version keeps it, so repeat at will.
 
-    Raises ConfigError where ``version`` is taken by another commit or was given out before.
+    ``dry_run`` answers what it would be and makes no tag. Raises ConfigError where ``version`` is taken by another commit or was given out before.
     """
     commit = git.resolve(commit)
     for _ in range(_TRIES):
@@ -71,15 +72,25 @@ def register(
                 f"version {wanted} {state}", where=pipeline, hint=f"{registry.next_version(bump)} is free"
             )
         name = version_tag(pipeline, wanted)
-        if _tag(git, name, commit, message or f"Register {pipeline} {wanted}", now):
+        if dry_run or _tag(git, name, commit, message or f"Register {pipeline} {wanted}", now):
             return Registered(tag=name, version=wanted, commit=commit, registered_at=now, current=True)
     raise ServiceError(f"lost {_TRIES} races in a row", where=pipeline, hint="try again")
 
 
 def assign(
-    git: Git, pipeline: str, commit: str, *, now: datetime, stage: str = STABLE, message: str | None = None
+    git: Git,
+    pipeline: str,
+    commit: str,
+    *,
+    now: datetime,
+    stage: str = STABLE,
+    message: str | None = None,
+    dry_run: bool = False,
 ) -> Assigned:
-    """Make ``commit`` the newest of ``stage``. Where it is that already, nothing changes, so repeat at will."""
+    """Make ``commit`` the newest of ``stage``. Where it is that already, nothing changes, so repeat at will.
+
+    ``dry_run`` answers what it would be and makes no tag.
+    """
     commit = git.resolve(commit)
     for _ in range(_TRIES):
         registry = load_registry(git, pipeline)
@@ -95,7 +106,7 @@ def assign(
                 current=True,
             )
         name = stage_tag(pipeline, stage, number)
-        if _tag(git, name, commit, message or f"Assign {stage} of {pipeline}", now):
+        if dry_run or _tag(git, name, commit, message or f"Assign {stage} of {pipeline}", now):
             return Assigned(tag=name, stage=stage, number=number, commit=commit, assigned_at=now, current=True)
     raise ServiceError(f"lost {_TRIES} races in a row", where=pipeline, hint="try again")
 

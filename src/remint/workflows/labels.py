@@ -59,7 +59,7 @@ def import_labels(
     now: datetime,
     dry_run: bool = False,
 ) -> ImportReport:
-    """Append the labels in ``path`` (CSV, TSV, Parquet) to the store, as answers of the reporter ``import:<file hash>``.
+    """Append the labels in ``path`` (CSV, TSV, Parquet) to the store, as answers of ``import:<file hash>``.
 
     ``on`` is the file's column to join by: ``prediction_id``, ``subject`` (as it was sent with the request), or a
     feature of the task, whose value must then be that of one prediction alone. ``label`` defaults to the task's.
