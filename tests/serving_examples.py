@@ -28,7 +28,13 @@ ROW = {"x": 0.5, "y": -1.0}
 
 
 def make_bundle(
-    bundles: Path, *, seed: int = 0, classes: tuple[str, ...] = ("no", "yes"), flipped: bool = False
+    bundles: Path,
+    *,
+    seed: int = 0,
+    classes: tuple[str, ...] = ("no", "yes"),
+    flipped: bool = False,
+    transformer: Any = None,
+    trusted: tuple[str, ...] = TRUSTED,
 ) -> Bundle:
     """Train on two numbers, write the bundle under ``bundles`` by its id, read it back."""
     schema = Schema(
@@ -42,7 +48,8 @@ def make_bundle(
     cuts = np.quantile(values[:, 0], np.linspace(0, 1, len(classes) + 1)[1:-1])
     codes = np.searchsorted(cuts, -values[:, 0] if flipped else values[:, 0])
     table = Table(schema.features, {"x": values[:, 0], "y": values[:, 1]})
-    model = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression()).fit(values, codes)
+    steps = [SimpleImputer(), transformer or StandardScaler(), LogisticRegression()]
+    model = make_pipeline(*steps).fit(values, codes)
     found = predict(model, schema, table)
     reference = build_reference(
         schema, table, held_out_predicted=found.labels, held_out_confidence=found.confidence, bins=5
@@ -55,12 +62,12 @@ def make_bundle(
         reference=reference,
         golden=table.take(np.arange(20)),
         metadata=seal(DocumentKind.METADATA, PIPELINE, {"training_rows": 300}, parents=[reference.id]),
-        trusted_types=TRUSTED,
+        trusted_types=trusted,
     )
     final = bundles / bundle_id.removeprefix("sha256:")
     if not final.exists():
         draft.rename(final)
-    return read_bundle(final, trusted_types=TRUSTED, expected_id=bundle_id)
+    return read_bundle(final, trusted_types=trusted, expected_id=bundle_id)
 
 
 def state_of(stable: Bundle, canary: Bundle | None = None, *, step: int = -1, release: str = "r1") -> ReleaseState:
@@ -93,13 +100,13 @@ def faulty(bundle: Bundle) -> Bundle:
     return replace(bundle, model=FaultyModel(bundle.model))
 
 
-def write_params(path: Path, **serve: int) -> None:
+def write_params(path: Path, *, trusted: tuple[str, ...] = TRUSTED, **serve: int) -> None:
     """A ``params.yaml`` that ``remint serve`` accepts."""
     params = {
         "pipeline": PIPELINE,
         "task": {"data": "data/x.csv", "label": "label", "columns": {"x": "numeric", "y": "numeric"}},
         "prepare": {"golden": {"sha256": "0" * 64}},
-        "train": {"estimator": "remint.estimators:linear", "trusted_types": list(TRUSTED)},
+        "train": {"estimator": "remint.estimators:linear", "trusted_types": list(trusted)},
         "gate": {"rules": [{"metric": "accuracy", "role": "gate"}]},
         "check": {"rules": {"age": {"kind": "age", "max_age": "30d"}}},
         "serve": {**Serve(min_free_bytes=0).model_dump(), **serve},

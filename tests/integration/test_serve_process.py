@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import re
 import resource
@@ -21,7 +22,7 @@ import httpx
 import pytest
 
 from remint.adapters.feedback_store import open_store
-from serving_examples import PIPELINE, ROW, make_bundle, state_of, write_params, write_state
+from serving_examples import PIPELINE, ROW, TRUSTED, make_bundle, state_of, write_params, write_state
 
 BLOCKED = ("dvc", "pandas", "pyarrow", "requests", "prometheus_api_client")
 
@@ -61,8 +62,8 @@ def command(directory: Path, *more: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def serving(directory: Path) -> Iterator[Server]:
-    write_params(directory / "params.yaml")
+def serving(directory: Path, trusted: tuple[str, ...] = TRUSTED) -> Iterator[Server]:
+    write_params(directory / "params.yaml", trusted=trusted)
     with subprocess.Popen(command(directory), stderr=subprocess.PIPE, text=True, cwd=directory) as process:
         assert process.stderr is not None
         try:
@@ -190,6 +191,32 @@ def test_what_was_acknowledged_survives_a_full_disk_and_kill_9(tmp_path: Path) -
         rows = {row.prediction_id: row.sequence for row in store.feedback_rows()}
         assert all(rows.get(prediction_id) == sequence for prediction_id, sequence in acknowledged)
         assert all(store.prediction(prediction_id) is not None for prediction_id in made)
+
+
+def test_a_teams_own_transformer_is_served_when_params_trust_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from remint.cli.main import main
+
+    (tmp_path / "own_features.py").write_text(
+        "from sklearn.base import BaseEstimator, TransformerMixin\n\n"
+        "class Double(TransformerMixin, BaseEstimator):\n"
+        "    def fit(self, X, y=None):\n        self.fitted_ = True\n        return self\n\n"
+        "    def transform(self, X):\n        return 2 * X\n"
+    )
+    trusted = (*TRUSTED, "own_features.Double")
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path))
+        double = importlib.import_module("own_features").Double()
+        bundle = make_bundle(tmp_path / "bundles", transformer=double, trusted=trusted)
+    write_state(tmp_path / "state.yaml", state_of(bundle))
+    with serving(tmp_path, trusted) as server:
+        answer = httpx.post(f"{server.url}/predict", json={"row": ROW})
+        assert answer.json()["bundle"] == bundle.id
+
+    write_params(tmp_path / "params.yaml")
+    assert main(["serve", *command(tmp_path)[3:]]) == 2
+    assert "types that nobody trusts: own_features.Double" in capfd.readouterr().err
 
 
 def test_importing_the_service_needs_neither_dvc_nor_pandas() -> None:

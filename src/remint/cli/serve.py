@@ -63,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"{error.name} is not installed", where="remint serve", hint="pip install 'remint[serve]'"
         ) from None
+    from remint.adapters.modules import importable
     from remint.config import load_params
 
     if not 0 <= args.port <= 65_535:
@@ -70,13 +71,16 @@ def run(args: argparse.Namespace) -> int:
     store = args.store or os.environ.get("REMINT_STORE_URL")
     if not store:
         raise ConfigError("no store", where="--store", hint="give --store or set REMINT_STORE_URL")
-    serve(
-        load_params(args.params),
-        state=args.state,
-        bundles=args.bundles,
-        store_url=store,
-        host=args.host,
-        port=args.port,
-        export_token=os.environ.get(TOKEN_VARIABLE) or None,
-    )
+    with importable(
+        args.params.parent
+    ):  # a team's own transformers stand beside params.yaml, which trusts them by name
+        serve(
+            load_params(args.params),
+            state=args.state,
+            bundles=args.bundles,
+            store_url=store,
+            host=args.host,
+            port=args.port,
+            export_token=os.environ.get(TOKEN_VARIABLE) or None,
+        )
     return ExitCode.ANSWERED
