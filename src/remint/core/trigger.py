@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, assert_never
+from typing import Any, Final
 
 from remint.core.document import format_time
 from remint.core.verdict import Finding
@@ -34,17 +34,6 @@ class RuleKind(StrEnum):
     VOLUME = "volume"
     AGE = "age"
     MANUAL = "manual"
-
-    @property
-    def looks_at_the_window(self) -> bool:
-        """Whether the rule judges how the model fares now. Age and volume say nothing about that."""
-        match self:
-            case RuleKind.DRIFT | RuleKind.INTEGRITY | RuleKind.ACCURACY | RuleKind.WRONG:
-                return True
-            case RuleKind.VOLUME | RuleKind.AGE | RuleKind.MANUAL:
-                return False
-            case _:
-                assert_never(self)
 
 
 class RuleState(StrEnum):
@@ -83,15 +72,14 @@ class RuleResult:
 class TriggerPolicy:
     cooldown: timedelta
     min_fresh_labels: int
-    retrain_timeout: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What the ledger knows: when RETRAIN was last answered, and which retrains began without an end."""
+    """What the ledger knows: when RETRAIN was last answered, and the run id of a retrain that runs now."""
 
     last_retrain_at: datetime | None = None
-    unfinished: tuple[tuple[str, datetime], ...] = ()  # (run id, started at)
+    running: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,14 +105,14 @@ def decide(
     3. Integrity: INVESTIGATE. Drift of broken data is not a reason to learn from it.
     4. Drift, accuracy, wrong, volume, age: RETRAIN; HOLD within the cooldown since the last RETRAIN; NEED_LABELS where
        drift alone fired and ``fresh_labels`` (None: unknown) are fewer than the policy asks for.
-    5. Nothing fired: HOLD only if no rule ended in an error and, where rules look at the window at all, one of them
-       had an answer. Else INCONCLUSIVE: age alone must not make a dead source look healthy.
+    5. Nothing fired: HOLD only if no rule ended in an error and one of those that watch the predictions (drift,
+       integrity; where none is declared, accuracy and wrong) had an answer. Else INCONCLUSIVE: neither the model's age
+       nor old labels make a source that has gone quiet look healthy.
     """
     fired = [rule for rule in rules if rule.fired]
     manual = [rule for rule in fired if rule.kind is RuleKind.MANUAL]
     broken = [rule for rule in fired if rule.kind is RuleKind.INTEGRITY]
     due = [rule for rule in fired if rule.kind not in {RuleKind.MANUAL, RuleKind.INTEGRITY}]
-    running = [run for run, started_at in history.unfinished if now - started_at < policy.retrain_timeout]
     silent = [f"rule {r.name} has no answer: {r.reason}" for r in rules if r.state is not RuleState.OK]
 
     def decision(answer: Answer, summary: str, because: Sequence[RuleResult], *more: str) -> Decision:
@@ -134,8 +122,8 @@ def decide(
     if broken and not manual:
         return decision(Answer.INVESTIGATE, f"Investigate, do not train: {_headline(broken)}", broken + due)
     wanted = manual + broken + due if manual else due
-    if wanted and running:
-        hold = f"retrain {running[0]} is running"
+    if wanted and history.running is not None:
+        hold = f"retrain {history.running} is running"
         return decision(Answer.HOLD, f"Hold: {hold}", (), hold, *(r.reason for r in wanted))
     if manual:
         return decision(Answer.RETRAIN, f"Retrain by hand: {manual[0].reason}", wanted)
@@ -149,16 +137,20 @@ def decide(
             if lacking is not None:
                 return decision(Answer.NEED_LABELS, f"Labels needed: {_headline(due)}, but {lacking}", due, lacking)
         return decision(Answer.RETRAIN, f"Retrain: {_headline(due)}", due)
-    window_rules = [rule for rule in rules if rule.kind.looks_at_the_window]
+    watching = [r for r in rules if r.kind in _ON_PREDICTIONS] or [r for r in rules if r.kind in _ON_FEEDBACK]
     if not rules or any(rule.state is RuleState.ERROR for rule in rules):
         return decision(Answer.INCONCLUSIVE, "Inconclusive: not every rule could be asked, and none fired", ())
-    if window_rules and all(rule.state is not RuleState.OK for rule in window_rules):
+    if watching and all(rule.state is not RuleState.OK for rule in watching):
         return decision(Answer.INCONCLUSIVE, "Inconclusive: too little data in the window to judge the model by", ())
     answered = [rule for rule in rules if rule.state is RuleState.OK]
     if not answered:
         return decision(Answer.INCONCLUSIVE, "Inconclusive: no rule has data", ())
     count = f"{len(answered)} of {len(rules)} rules" if len(answered) < len(rules) else f"all {len(rules)} rules"
     return decision(Answer.HOLD, f"Hold: {count} answered, none fired", answered)
+
+
+_ON_PREDICTIONS: Final = frozenset({RuleKind.DRIFT, RuleKind.INTEGRITY})
+_ON_FEEDBACK: Final = frozenset({RuleKind.ACCURACY, RuleKind.WRONG})
 
 
 def _headline(rules: Sequence[RuleResult]) -> str:
