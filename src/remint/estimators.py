@@ -1,96 +1,126 @@
-"""Training code that ships with Remint. A team brings its own by name: ``train.estimator: module:function``.
+"""Two estimators that come along: ``linear`` for any columns, ``boosting`` for many rows without text.
 
-The function gets the schema, ``train.parameters`` and ``train.seed`` and returns an unfitted scikit-learn classifier, to be
-fitted on ``Table.matrix()`` (columns in the schema's order) and integer class codes.
+They are the protocol that ``train.estimator: module:function`` names, and an example of it: a function of
+``(schema, parameters, seed)`` that returns an unfitted classifier with ``fit(X, y)``, ``predict_proba(X)`` and
+``classes_``. X is ``Table.matrix()``; y holds class codes, the index into ``schema.classes``.
+
+What a live request may hold never makes them fail: a missing value, an unseen category, an empty text, a code point
+that is no character. High cardinalities are bounded by grouping rare values.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from remint.core.schema import Kind, Schema
+from remint.core.schema import Kind, Schema, canonical_label
 from remint.errors import ConfigError, did_you_mean
 
-_MAX_CATEGORIES = 100  # the rarer values of a categorical column share one
-_MAX_TERMS = 20_000
-
-
-def clean_text(text: object) -> str:
-    """What the vectoriser sees of a text: compatible forms folded, lower case, missing as an empty text."""
-    return "" if text is None else unicodedata.normalize("NFKC", str(text)).lower()
+_PARAMETERS: Final = "params.yaml: train.parameters"
+_ONE_HOT_CATEGORIES: Final = 100  # of a column; the rarer share one column
+_ORDINAL_CATEGORIES: Final = 254  # histogram trees take at most 255 bins
+_TEXT_BUCKETS: Final = 1 << 16  # words and pairs are hashed: no vocabulary, so no user's word is kept in a bundle
 
 
 def linear(schema: Schema, parameters: Mapping[str, Any], seed: int) -> Pipeline:
-    """Logistic regression over scaled numbers, one-hot categories and TF-IDF of words and word pairs.
+    """Logistic regression on scaled numbers, one-hot categories and TF-IDF of words and pairs of words.
 
-    ``parameters``: those of scikit-learn's LogisticRegression (``C``, ``class_weight``, ``max_iter``).
+    ``parameters`` are those of scikit-learn's LogisticRegression; ``class_weight`` is ``balanced`` or a weight for each
+    class by name. A missing number becomes the median and a flag, a missing category is a category of its own.
     """
-    numeric, categorical, text = (_positions(schema, kind) for kind in (Kind.NUMERIC, Kind.CATEGORICAL, Kind.TEXT))
+    classifier = _configured(LogisticRegression, schema, {"max_iter": 1000, **parameters}, seed)
     steps: list[tuple[str, Any, Any]] = []
-    if numeric:
-        numbers = make_pipeline(
-            SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True), StandardScaler()
-        )
-        steps.append(("numeric", numbers, numeric))
-    if categorical:
-        encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=_MAX_CATEGORIES)
+    if numeric := _positions(schema, Kind.NUMERIC):
+        imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+        steps.append(("numeric", make_pipeline(imputer, StandardScaler()), numeric))
+    if categorical := _positions(schema, Kind.CATEGORICAL):
+        encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=_ONE_HOT_CATEGORIES)
         steps.append(("categorical", encoder, categorical))
-    for position in text:
-        words = TfidfVectorizer(preprocessor=clean_text, ngram_range=(1, 2), max_features=_MAX_TERMS, sublinear_tf=True)
-        steps.append((f"text{position}", words, position))
-    model = _with_parameters(LogisticRegression, {"max_iter": 2_000, "random_state": seed}, parameters)
-    return Pipeline([("columns", ColumnTransformer(steps)), ("model", model)])
+    for position in _positions(schema, Kind.TEXT):
+        words = HashingVectorizer(
+            preprocessor=clean_text,
+            token_pattern=r"(?u)\b\w+\b",  # noqa: S106 - scikit-learn's word for it; one-letter words count
+            ngram_range=(1, 2),
+            n_features=_TEXT_BUCKETS,
+            alternate_sign=False,
+            norm=None,
+        )
+        steps.append((f"text_{position}", make_pipeline(words, TfidfTransformer(sublinear_tf=True)), position))
+    return Pipeline([("features", ColumnTransformer(steps)), ("classifier", classifier)])
 
 
 def boosting(schema: Schema, parameters: Mapping[str, Any], seed: int) -> Pipeline:
-    """Histogram gradient boosting: missing values and unseen categories as they come. No text columns.
+    """Histogram gradient boosting: missing numbers and categories are split on as they are.
 
-    ``parameters``: those of scikit-learn's HistGradientBoostingClassifier (``max_iter``, ``learning_rate`` ...).
+    ``parameters`` are those of scikit-learn's HistGradientBoostingClassifier. Early stopping is off unless asked for:
+    it holds rows out by class, which fails on a class of one row. Raises ConfigError where there is a text column.
     """
-    text = [schema.names[i] for i in _positions(schema, Kind.TEXT)]
-    if text:
+    if texts := [schema.features[i].name for i in _positions(schema, Kind.TEXT)]:
         raise ConfigError(
-            f"boosting cannot read the text column {text[0]!r}",
+            f"boosting cannot read the text column {texts[0]!r}",
             where="params.yaml: train.estimator",
-            hint="use remint.estimators:linear, or bring your own",
+            hint="use remint.estimators:linear, or declare the column categorical or ignored",
         )
     numeric, categorical = _positions(schema, Kind.NUMERIC), _positions(schema, Kind.CATEGORICAL)
-    nan = float("nan")
-    steps: list[tuple[str, Any, Any]] = []
-    if numeric:
-        steps.append(("numeric", "passthrough", numeric))
-    if categorical:
-        encoder = OrdinalEncoder(
-            handle_unknown="use_encoded_value", unknown_value=nan, encoded_missing_value=nan, max_categories=254
-        )
-        steps.append(("categorical", encoder, categorical))
-    coded = list(range(len(numeric), len(numeric) + len(categorical)))
-    defaults = {"random_state": seed, "categorical_features": coded or None, "early_stopping": False}
-    model = _with_parameters(HistGradientBoostingClassifier, defaults, parameters)
-    return Pipeline([("columns", ColumnTransformer(steps)), ("model", model)])
+    coded = list(range(len(numeric), len(schema.features)))  # behind the numbers, as the ColumnTransformer puts them
+    defaults = {"early_stopping": False, "categorical_features": coded or None}
+    classifier = _configured(HistGradientBoostingClassifier, schema, {**defaults, **parameters}, seed)
+    encoder = OrdinalEncoder(
+        handle_unknown="use_encoded_value",
+        unknown_value=np.nan,
+        encoded_missing_value=np.nan,
+        max_categories=_ORDINAL_CATEGORIES,
+    )
+    steps = [("numeric", "passthrough", numeric), ("categorical", encoder, categorical)]
+    features = ColumnTransformer([step for step in steps if step[2]])
+    return Pipeline([("features", features), ("classifier", classifier)])
+
+
+def clean_text(text: object) -> str:
+    """Compatible forms folded, lower case; missing is empty; a lone surrogate, which has no hash, becomes ``?``."""
+    return "" if text is None else unicodedata.normalize("NFKC", str(text)).lower().encode("utf-8", "replace").decode()
 
 
 def _positions(schema: Schema, kind: Kind) -> list[int]:
     return [i for i, column in enumerate(schema.features) if column.kind is kind]
 
 
-def _with_parameters(model: Any, defaults: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
-    known = model().get_params()
+def _configured(classifier: Any, schema: Schema, parameters: Mapping[str, Any], seed: int) -> Any:
+    """An instance with the parameters; an unknown one is a ConfigError that names the nearest."""
+    known = set(classifier().get_params()) - {"random_state"}
     for name in parameters:
+        if name == "random_state":
+            raise ConfigError("random_state is not a parameter here", where=_PARAMETERS, hint="set train.seed")
         if name not in known:
             raise ConfigError(
-                f"{model.__name__} has no parameter {name!r}",
-                where="params.yaml: train.parameters",
+                f"unknown parameter {name!r} of {classifier.__name__}",
+                where=_PARAMETERS,
                 hint=did_you_mean(name, known),
             )
-    return model(**{**defaults, **parameters})
+    given = dict(parameters)
+    if isinstance(given.get("class_weight"), Mapping):
+        given["class_weight"] = _weights_by_code(given["class_weight"], schema)
+    return classifier(**given, random_state=seed)
+
+
+def _weights_by_code(weights: Mapping[object, Any], schema: Schema) -> dict[int, float]:
+    codes = {name: code for code, name in enumerate(schema.classes)}
+    found: dict[int, float] = {}
+    for name, weight in weights.items():
+        label = canonical_label(name)
+        if label not in codes:
+            raise ConfigError(f"{name!r} is not a class of {schema.label!r}", where=f"{_PARAMETERS}.class_weight")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or weight <= 0:
+            raise ConfigError(f"the weight of {name!r} is not above 0", where=f"{_PARAMETERS}.class_weight")
+        found[codes[label]] = float(weight)
+    return found

@@ -173,7 +173,7 @@ def read_bundle(directory: Path, *, trusted_types: Sequence[str] = (), expected_
     except BundleError as error:
         where = f"{directory}/{error.where}" if error.where else str(directory)
         raise BundleError(error.message, where=where, hint=error.hint) from error
-    except (DataError, DocumentError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (DataError, DocumentError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"malformed: {type(error).__name__}: {error}", where=str(directory)) from error
     return Bundle(
         id=manifest["id"], schema=schema, reference=reference, metadata=metadata, golden=tuple(golden), model=model

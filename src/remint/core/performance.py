@@ -25,7 +25,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """What every metric is computed from. ``actual`` is -1 where a label is no class of the model: it counts as wrong."""
+    """What every metric is computed from. ``actual`` is -1, always wrong, where a label is no class of the model."""
 
     actual: npt.NDArray[np.int64]  # (rows,)
     predicted: npt.NDArray[np.int64]  # (rows,)
@@ -141,7 +141,7 @@ def _recall(rows: _Rows) -> float | str:
 
 
 def _roc_auc(rows: _Rows) -> float | str:
-    """The chance that a positive row is given a higher probability than a negative one; ties count half (Mann-Whitney)."""
+    """The chance that a positive row gets a higher probability than a negative one, ties by half (Mann-Whitney)."""
     if rows.positive is None:
         return _NO_POSITIVE
     if rows.probabilities.shape[1] != 2:

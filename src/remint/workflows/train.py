@@ -1,135 +1,137 @@
-"""The train stage: prepared rows in; the model bundle and its git-tracked evidence out."""
+"""The train stage: prepared rows in; the model bundle, and git-tracked copies of its small files, out."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib
-import inspect
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from remint import __version__
 from remint.adapters.bundle import MANIFEST, METADATA, REFERENCE, predict, write_bundle
 from remint.adapters.frames import read_rows
+from remint.adapters.modules import import_function, importable, source_of
 from remint.adapters.packages import library_versions
 from remint.config import Params
 from remint.core.document import DocumentKind, content_id, seal
-from remint.core.profile import build_reference
+from remint.core.profile import Reference, build_reference
 from remint.core.rows import LabelledRows
 from remint.core.schema import Schema
-from remint.errors import ConfigError, DataError, RemintError
+from remint.errors import BundleError, ConfigError, DataError, RemintError
 from remint.workflows.prepare import PREPARED
 
-BUNDLE: Final = Path("artifacts/bundle")
 ARTIFACTS: Final = Path("artifacts")
-_COPIES: Final = (REFERENCE, METADATA, MANIFEST)  # git-tracked: what check and gate read at a tag
+BUNDLE: Final = Path("artifacts/bundle")
+_ESTIMATOR: Final = "params.yaml: train.estimator"
+_SIDES: Final = ("train", "held_out", "test", "fresh", "golden")
 
 
 def train(params: Params, directory: Path) -> None:
-    """Fit the declared estimator, freeze the reference profile and write the bundle.
+    """Fit ``train.estimator`` on the training rows and write ``artifacts/bundle/``.
 
-    Same prepared rows, code, parameters and packages give the same bytes. Raises ConfigError where the estimator
-    cannot be made, DataError where it cannot be fitted.
+    Nothing of the bundle depends on the time, the host or the number of processors: training twice from the same
+    commit and data gives the same bytes. Raises ConfigError where the estimator cannot be had, DataError where the
+    rows cannot be learned from, BundleError where the model cannot be stored.
     """
+    prepared = directory / PREPARED
     features = params.task.features
-    training = read_rows(directory / PREPARED / "train.parquet", features)
-    held_out = read_rows(directory / PREPARED / "held_out.parquet", features)
-    golden = read_rows(directory / PREPARED / "golden.parquet", features)
+    rows = {side: read_rows(prepared / f"{side}.parquet", features) for side in ("train", "held_out", "golden")}
     schema = Schema(
         pipeline=params.pipeline,
         features=features,
         label=params.task.label,
-        classes=tuple(sorted(set(training.labels.tolist()))),
+        classes=tuple(sorted(set(rows["train"].labels.tolist()))),
     )
-    function = load_function(params.train.estimator)
-    model = fit(function, schema, training, parameters=params.train.parameters, seed=params.train.seed)
-    answers = predict(model, schema, held_out.table)
-    reference = build_reference(
-        schema,
-        training.table,
-        held_out_predicted=answers.labels,
-        held_out_confidence=answers.confidence,
-        bins=params.train.bins,
-    )
-    metadata = seal(
-        DocumentKind.METADATA,
-        params.pipeline,
-        {
-            "training_rows": training.rows,
-            "classes": list(schema.classes),
-            "until": params.prepare.until.model_dump(),
-            "estimator": params.train.estimator,
-            "hashes": _hashes(params, directory, function),
-            "packages": {"remint": __version__, **library_versions()},
-        },
-        parents=[reference.id],
-    )
-    write_bundle(
-        directory / BUNDLE,
-        model=model,
-        schema=schema,
-        reference=reference,
-        golden=golden.table,
-        metadata=metadata,
-        trusted_types=params.train.trusted_types,
-    )
-    for name in _COPIES:
+    # Sums depend in their last bits on how many threads share them: one thread, the same bytes on any machine.
+    with importable(directory), threadpool_limits(limits=1):
+        make = import_function(params.train.estimator, where=_ESTIMATOR)
+        model = _fitted(make, params, schema, rows["train"])
+        held_out = predict(model, schema, rows["held_out"].table)
+        if not np.isfinite(held_out.probabilities).all():
+            raise DataError("the model's probabilities for held-out rows are not finite", where=_ESTIMATOR)
+        reference = build_reference(
+            schema,
+            rows["train"].table,
+            held_out_predicted=held_out.labels,
+            held_out_confidence=held_out.confidence,
+            bins=params.train.bins,
+        )
+        metadata = _metadata(params, schema, rows["train"].rows, reference, directory, code=source_of(make))
+        write_bundle(
+            directory / BUNDLE,
+            model=model,
+            schema=schema,
+            reference=reference,
+            golden=rows["golden"].table,
+            metadata=metadata,
+            trusted_types=params.train.trusted_types,
+        )
+    for name in (REFERENCE, METADATA, MANIFEST):  # git-tracked: what check and gate read at a tag, without DVC
         shutil.copyfile(directory / BUNDLE / name, directory / ARTIFACTS / name)
 
 
-def load_function(name: str) -> Callable[..., Any]:
-    """The function behind ``module:function``; raises ConfigError where there is none."""
-    where = "params.yaml: train.estimator"
-    module_name, _, attribute = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # a team's module may fail in any way when it is imported
-        raise ConfigError(f"{module_name!r} cannot be imported: {error}", where=where) from error
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        raise ConfigError(f"{module_name!r} has no function {attribute!r}", where=where)
-    found: Callable[..., Any] = function
-    return found
-
-
-def fit(
-    function: Callable[..., Any], schema: Schema, training: LabelledRows, *, parameters: Mapping[str, Any], seed: int
-) -> Any:
-    """The estimator fitted on class codes (positions in ``schema.classes``)."""
+def _fitted(make: Callable[..., Any], params: Params, schema: Schema, rows: LabelledRows) -> Any:
     codes = {name: code for code, name in enumerate(schema.classes)}
-    targets = np.array([codes[label] for label in training.labels.tolist()], dtype=np.int64)
+    y = np.array([codes[label] for label in rows.labels.tolist()], dtype=np.int64)
+    name = params.train.estimator
     try:
-        return function(schema, parameters, seed).fit(training.table.matrix(), targets)
+        model = make(schema, params.train.parameters, params.train.seed)
+        absent = [method for method in ("fit", "predict_proba") if not callable(getattr(model, method, None))]
     except RemintError:
         raise
-    except Exception as error:  # whatever a team's estimator raises is about its data or its code, not ours
-        raise DataError(
-            f"the estimator failed on {training.rows} rows: {type(error).__name__}: {error}",
-            where="params.yaml: train",
-        ) from error
+    except Exception as error:  # the team's code may raise anything
+        raise ConfigError(f"{name} raised {type(error).__name__}: {error}", where=_ESTIMATOR) from error
+    if absent:
+        raise ConfigError(f"what {name} returned has no {absent[0]}()", where=_ESTIMATOR)
+    try:
+        model.fit(rows.table.matrix(), y)
+    except RemintError:
+        raise
+    except Exception as error:
+        if type(error).__name__ == "InvalidParameterError":  # scikit-learn checks parameters only when it fits
+            raise ConfigError(str(error), where="params.yaml: train.parameters") from error
+        raise DataError(f"{name} failed to fit: {type(error).__name__}: {error}", where=str(PREPARED)) from error
+    try:
+        predict(model, schema, rows.table.take(np.arange(1)))
+    except BundleError as error:
+        raise ConfigError(f"{name}: {error.message}", where=_ESTIMATOR) from error
+    return model
 
 
-def _hashes(params: Params, directory: Path, function: Callable[..., Any]) -> dict[str, str]:
-    """sha256 of what the model came from; never a commit, a time or a host: those hang on the registry's tag."""
-    prepared = sorted((directory / PREPARED).glob("*.parquet"))
-    code = [*sorted((directory / "stages").glob("*.py")), Path(inspect.getfile(function))]
-    sections = params.model_dump(mode="json", include={"pipeline", "task", "prepare", "train"})
-    return {
-        "data": _digest(prepared),
-        "code": _digest(code, __version__),
-        "params": content_id(sections),
-        "packages": content_id(library_versions()),
+def _metadata(
+    params: Params, schema: Schema, training_rows: int, reference: Reference, directory: Path, *, code: bytes
+) -> dict[str, Any]:
+    """What the model was made of; never a commit, a time or a host: those hang on the registry's tag."""
+    packages = {"remint": __version__, **library_versions()}
+    body = {
+        "training_rows": training_rows,
+        "classes": list(schema.classes),
+        "until": params.prepare.until.model_dump(mode="json"),
+        "estimator": params.train.estimator,
+        "hashes": {
+            "data": _data_hash(directory / PREPARED),
+            "code": _code_hash(directory, code),
+            "params": content_id(params.model_dump(mode="json", include={"task", "prepare", "train"})),
+            "packages": content_id(packages),
+        },
+        "packages": packages,
     }
+    return seal(DocumentKind.METADATA, params.pipeline, body, parents=[reference.id])
 
 
-def _digest(files: list[Path], *further: str) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.name.encode() + b"\x00" + hashlib.sha256(path.read_bytes()).digest())
-    for text in further:
-        digest.update(text.encode())
-    return f"sha256:{digest.hexdigest()}"
+def _data_hash(prepared: Path) -> str:
+    digests = {side: _sha256((prepared / f"{side}.parquet").read_bytes()) for side in _SIDES}
+    return content_id(digests)
+
+
+def _code_hash(directory: Path, estimator: bytes) -> str:
+    stages = {path.name: _sha256(path.read_bytes()) for path in sorted((directory / "stages").glob("*.py"))}
+    return content_id({"stages": stages, "estimator": _sha256(estimator), "remint": __version__})
+
+
+def _sha256(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
