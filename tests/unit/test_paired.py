@@ -8,6 +8,7 @@ import pytest
 from sklearn import metrics as reference
 
 from remint.core.paired import Scored, disagreement, distinct, intervals, weighted
+from remint.core.performance import measure
 
 METRICS = ["accuracy", "balanced_accuracy", "f1_macro", "log_loss", "precision", "recall", "roc_auc"]
 
@@ -17,7 +18,7 @@ def scored(seed: int = 0, *, rows: int = 200, classes: int = 2) -> tuple[Scored,
     labels = generator.integers(0, classes, rows)
     probabilities = generator.dirichlet(np.ones(classes), rows)
     keys = np.array([f"k{i}" for i in generator.integers(0, rows // 3, rows)])
-    return Scored(labels.astype(np.int64), probabilities), keys
+    return Scored(labels.astype(np.int64), probabilities, 1), keys
 
 
 def from_scikit_learn(name: str, model: Scored, weights: npt.NDArray[np.float64]) -> float:
@@ -44,22 +45,35 @@ def test_weighted_metrics_are_those_of_scikit_learn(name: str) -> None:
     model, keys = scored()
     group, count = distinct(keys)
     draws = np.random.default_rng(1).multinomial(count, np.full(count, 1 / count), size=3).astype(float)
-    ours = weighted(name, model, keys, draws, positive=1)
+    ours = weighted(name, model, keys, draws)
     theirs = [from_scikit_learn(name, model, weights[group]) for weights in draws]
     assert ours == pytest.approx(theirs, abs=1e-12)
 
 
+@pytest.mark.parametrize("classes", [2, 4])
+def test_with_equal_weights_the_metrics_are_those_of_the_evaluation(classes: int) -> None:
+    model, keys = scored(2, classes=classes)
+    model.labels[:5] = -1  # labels that the model does not know
+    names = [str(code) for code in range(classes)]
+    labels = np.array([names[c] if c >= 0 else "new" for c in model.labels.tolist()], dtype=object)
+    measured = measure(METRICS, labels, model.probabilities, names, "1")
+    ones = np.ones((1, distinct(keys)[1]))
+    known = {name: value for name, value in measured.items() if value is not None}
+    assert {name: weighted(name, model, keys, ones)[0] for name in known} == pytest.approx(known)
+    assert len(known) == (7 if classes == 2 else 6)  # roc_auc needs two classes
+
+
 def test_tied_scores_count_half_in_roc_auc() -> None:
-    model = Scored(np.array([0, 1, 0, 1]), np.full((4, 2), 0.5))
+    model = Scored(np.array([0, 1, 0, 1]), np.full((4, 2), 0.5), 1)
     keys = np.array(["a", "b", "c", "d"])
-    assert weighted("roc_auc", model, keys, np.ones((1, 4)), positive=1) == pytest.approx([0.5])
+    assert weighted("roc_auc", model, keys, np.ones((1, 4))) == pytest.approx([0.5])
 
 
 def test_a_label_outside_the_classes_is_wrong_and_costs_the_log_loss_its_most() -> None:
     model = Scored(np.array([-1]), np.array([[1.0, 0.0]]))
     keys, ones = np.array(["a"]), np.ones((1, 1))
-    assert weighted("accuracy", model, keys, ones, positive=None) == pytest.approx([0.0])
-    assert weighted("log_loss", model, keys, ones, positive=None) == pytest.approx([36.04], abs=0.01)
+    assert weighted("accuracy", model, keys, ones) == pytest.approx([0.0])
+    assert weighted("log_loss", model, keys, ones) == pytest.approx([34.54], abs=0.01)
 
 
 def two_models(rows: int, seed: int = 3) -> tuple[Scored, Scored]:
@@ -69,7 +83,7 @@ def two_models(rows: int, seed: int = 3) -> tuple[Scored, Scored]:
     models = []
     for accuracy in (0.7, 0.8):
         said = np.where(generator.random(rows) < accuracy, labels, 1 - labels)
-        models.append(Scored(labels, np.eye(2)[said] * 0.8 + 0.1))
+        models.append(Scored(labels, np.eye(2)[said] * 0.8 + 0.1, 1))
     return models[0], models[1]
 
 
@@ -77,7 +91,7 @@ def test_the_interval_is_as_wide_as_theory_says() -> None:
     rows = 2_000
     champion, challenger = two_models(rows)
     keys = np.array([f"k{i}" for i in range(rows)])
-    noise = intervals(["accuracy"], champion, challenger, keys, positive=None, seed=0)["accuracy"]
+    noise = intervals(["accuracy"], champion, challenger, keys, seed=0)["accuracy"]
     assert noise is not None
     gain = (challenger.predicted == challenger.labels).astype(float) - (champion.predicted == champion.labels)
     error = gain.std() / np.sqrt(rows)
@@ -88,10 +102,10 @@ def test_the_interval_is_as_wide_as_theory_says() -> None:
 def test_rows_repeated_seventeen_times_are_not_seventeen_times_as_sure() -> None:
     champion, challenger = two_models(100)
     keys = np.array([f"k{i}" for i in range(100)])
-    once = intervals(["accuracy"], champion, challenger, keys, positive=None, seed=0)["accuracy"]
+    once = intervals(["accuracy"], champion, challenger, keys, seed=0)["accuracy"]
     again = np.tile(np.arange(100), 17)
     repeated = [Scored(m.labels[again], m.probabilities[again]) for m in (champion, challenger)]
-    many = intervals(["accuracy"], *repeated, keys[again], positive=None, seed=0)["accuracy"]
+    many = intervals(["accuracy"], *repeated, keys[again], seed=0)["accuracy"]
     assert once is not None
     assert many is not None
     assert (many.low, many.high) == pytest.approx((once.low, once.high))
@@ -101,19 +115,17 @@ def test_rows_repeated_seventeen_times_are_not_seventeen_times_as_sure() -> None
 def test_the_same_seed_gives_the_same_interval() -> None:
     champion, challenger = two_models(60)
     keys = np.array([f"k{i}" for i in range(60)])
-    first, second, other = (
-        intervals(METRICS, champion, challenger, keys, positive=1, seed=seed, draws=200) for seed in (5, 5, 6)
-    )
+    first, second, other = (intervals(METRICS, champion, challenger, keys, seed=seed, draws=200) for seed in (5, 5, 6))
     assert first == second
     assert first != other
 
 
 def test_no_interval_where_no_draw_has_the_metric() -> None:
-    one_class = Scored(np.zeros(5, dtype=np.int64), np.tile([0.9, 0.1], (5, 1)))
+    one_class = Scored(np.zeros(5, dtype=np.int64), np.tile([0.9, 0.1], (5, 1)), 1)
     keys = np.array(list("abcde"))
-    assert intervals(["roc_auc"], one_class, one_class, keys, positive=1, seed=0) == {"roc_auc": None}
+    assert intervals(["roc_auc"], one_class, one_class, keys, seed=0) == {"roc_auc": None}
     nothing = Scored(np.zeros(0, dtype=np.int64), np.zeros((0, 2)))
-    assert intervals(["accuracy"], nothing, nothing, keys[:0], positive=None, seed=0) == {"accuracy": None}
+    assert intervals(["accuracy"], nothing, nothing, keys[:0], seed=0) == {"accuracy": None}
 
 
 def test_mcnemar_is_the_exact_binomial_over_disagreements() -> None:

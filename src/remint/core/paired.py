@@ -24,7 +24,7 @@ Statistic = Callable[[Floats], Floats]  # weights of the keys, shape (draws, key
 
 CONFIDENCE: Final = 0.95
 _CELLS: Final = 2_000_000  # of the largest array in memory at a time: 16 MB
-_TINY: Final = float(np.finfo(np.float64).eps)  # where scikit-learn clips probabilities for the log loss
+_CLIP: Final = 1e-15  # of probabilities in the log loss, as in ``core.performance``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +49,13 @@ class Disagreement:
 class Scored:
     """One model's answers on labelled rows, as the statistics need them.
 
-    ``labels`` are class codes, shape (rows,), -1 for a label that is not among ``classes``; ``probabilities`` has shape
-    (rows, classes).
+    ``labels`` are class codes, shape (rows,), -1 (always wrong) where a label is no class of the model;
+    ``probabilities`` has shape (rows, classes); ``positive`` is the code that precision, recall and roc_auc are about.
     """
 
     labels: npt.NDArray[np.int64]
     probabilities: Floats
+    positive: int | None = None
 
     @property
     def predicted(self) -> npt.NDArray[np.int64]:
@@ -84,22 +85,21 @@ def intervals(
     challenger: Scored,
     keys: npt.NDArray[np.str_],
     *,
-    positive: int | None,
     seed: int,
     draws: int = 2_000,
 ) -> Mapping[str, Noise | None]:
     """A 95 % interval of each metric's difference; None where no draw has the metric (one class only, say).
 
-    ``positive`` is the code of the class that precision, recall and roc_auc are about. The same seed gives the same
-    intervals.
+    The metrics are those of ``core.performance``, and have to have a value for both models. The same seed gives the
+    same intervals.
     """
     group, count = distinct(keys)
     if count == 0:
         return dict.fromkeys(metrics)
     pairs = {
         name: (
-            _statistic(name, champion, group, count, positive),
-            _statistic(name, challenger, group, count, positive),
+            _statistic(name, champion, group, count),
+            _statistic(name, challenger, group, count),
         )
         for name in metrics
     }
@@ -114,12 +114,10 @@ def intervals(
     return {name: _percentiles(np.concatenate(parts)) for name, parts in found.items()}
 
 
-def weighted(
-    metric: str, scored: Scored, keys: npt.NDArray[np.str_], weights: Floats, *, positive: int | None
-) -> Floats:
+def weighted(metric: str, scored: Scored, keys: npt.NDArray[np.str_], weights: Floats) -> Floats:
     """A metric with each key's rows weighted; ``weights`` has shape (draws, keys). Ones give the plain metric."""
     group, count = distinct(keys)
-    return _statistic(metric, scored, group, count, positive)(weights)
+    return _statistic(metric, scored, group, count)(weights)
 
 
 def _percentiles(differences: Floats) -> Noise | None:
@@ -131,14 +129,12 @@ def _percentiles(differences: Floats) -> Noise | None:
     return Noise(low=float(low), high=float(high))
 
 
-def _statistic(
-    metric: str, scored: Scored, group: npt.NDArray[np.int64], count: int, positive: int | None
-) -> Statistic:
+def _statistic(metric: str, scored: Scored, group: npt.NDArray[np.int64], count: int) -> Statistic:
     if metric == "roc_auc":
-        return _roc_auc(scored, group, positive)
+        return _roc_auc(scored, group)
     if metric == "log_loss":
         return _log_loss(scored, group, count)
-    return _from_counts(metric, scored, group, count, positive)
+    return _from_counts(metric, scored, group, count)
 
 
 def _by_key(values: Floats, group: npt.NDArray[np.int64], count: int) -> Floats:
@@ -148,34 +144,32 @@ def _by_key(values: Floats, group: npt.NDArray[np.int64], count: int) -> Floats:
     return out
 
 
-def _from_counts(
-    metric: str, scored: Scored, group: npt.NDArray[np.int64], count: int, positive: int | None
-) -> Statistic:
+def _from_counts(metric: str, scored: Scored, group: npt.NDArray[np.int64], count: int) -> Statistic:
     """Metrics of the confusion matrix need three counts a class: labels, predictions, hits."""
-    codes = np.arange(scored.probabilities.shape[1])
+    codes = np.arange(-1, scored.probabilities.shape[1])  # the first column is that of labels which are no class
+    positive = None if scored.positive is None else scored.positive + 1
     said = (scored.predicted[:, None] == codes).astype(np.float64)
     true = (scored.labels[:, None] == codes).astype(np.float64)
-    rows = _by_key(np.ones((len(group), 1)), group, count)
     labels, predictions, hits = (_by_key(v, group, count) for v in (true, said, true * said))
 
     def statistic(weights: Floats) -> Floats:
-        total = (weights @ rows)[:, 0]
         label, prediction, hit = weights @ labels, weights @ predictions, weights @ hits
+        several = (label > 0).sum(axis=1) > 1
         with np.errstate(divide="ignore", invalid="ignore"):
             match metric:
                 case "accuracy":
-                    return np.asarray(hit.sum(axis=1) / total)
+                    return np.asarray(hit.sum(axis=1) / label.sum(axis=1))
                 case "balanced_accuracy":
-                    return _mean_where(hit / label, label > 0)
+                    return np.where(several, _mean_where(hit / label, label > 0), np.nan)
                 case "f1_macro":
-                    return _mean_where(2 * hit / (label + prediction), label + prediction > 0)
+                    scores = 2 * hit / (label + prediction)
+                    return np.where(several, _mean_where(scores, label + prediction > 0), np.nan)
                 case "precision" if positive is not None:
-                    found = hit[:, positive] / prediction[:, positive]
-                    return np.where(prediction[:, positive] > 0, found, 0.0)
+                    return np.asarray(hit[:, positive] / prediction[:, positive])
                 case "recall" if positive is not None:
                     return np.asarray(hit[:, positive] / label[:, positive])
                 case _:
-                    raise ValueError(f"no such metric here: {metric}, positive {positive}")
+                    raise ValueError(f"no such metric here: {metric}, positive {scored.positive}")
 
     return statistic
 
@@ -187,7 +181,7 @@ def _mean_where(values: Floats, known: npt.NDArray[Any]) -> Floats:
 def _log_loss(scored: Scored, group: npt.NDArray[np.int64], count: int) -> Statistic:
     unknown = scored.labels < 0
     own = scored.probabilities[np.arange(len(group)), np.where(unknown, 0, scored.labels)]
-    loss = -np.log(np.clip(np.where(unknown, 0.0, own), _TINY, 1.0))
+    loss = -np.log(np.clip(np.where(unknown, 0.0, own), _CLIP, 1.0))
     losses = _by_key(np.column_stack([loss, np.ones(len(group))]), group, count)
 
     def statistic(weights: Floats) -> Floats:
@@ -197,15 +191,15 @@ def _log_loss(scored: Scored, group: npt.NDArray[np.int64], count: int) -> Stati
     return statistic
 
 
-def _roc_auc(scored: Scored, group: npt.NDArray[np.int64], positive: int | None) -> Statistic:
+def _roc_auc(scored: Scored, group: npt.NDArray[np.int64]) -> Statistic:
     """The chance that a positive row scores above a negative one, ties counting half (Mann and Whitney's U)."""
-    if positive is None:
+    if scored.positive is None:
         raise ValueError("roc_auc needs a positive class")
-    scores = scored.probabilities[:, positive]
+    scores = scored.probabilities[:, scored.positive]
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
     sorted_group = group[order]
-    is_positive = (scored.labels[order] == positive).astype(np.float64)
+    is_positive = (scored.labels[order] == scored.positive).astype(np.float64)
 
     def statistic(weights: Floats) -> Floats:
         by_row = weights[:, sorted_group]
