@@ -56,7 +56,8 @@ def register(
 ) -> Registered:
     """Tag ``commit`` as ``version`` (default: the next one). A commit that has a version keeps it, so repeat at will.
 
-    ``dry_run`` answers what it would be and makes no tag. Raises ConfigError where ``version`` is taken by another commit or was given out before.
+    ``dry_run`` answers what it would be and makes no tag.
+    Raises ConfigError where ``version`` is taken by another commit or was given out before.
     """
     commit = git.resolve(commit)
     for _ in range(_TRIES):

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, assert_never
 
-from remint.adapters.feedback_export import INDEX, Segment, read_index, read_segments, read_service, write_segment
+from remint.adapters.feedback_export import INDEX, read_index, read_segments, read_service, write_segment
 from remint.adapters.feedback_store import open_store
 from remint.adapters.frames import write_rows
 from remint.config import Params
@@ -60,8 +60,7 @@ class FeedbackSource:
         match self.kind:
             case SourceKind.STORE:
                 with open_store(self.place) as store:
-                    if store.pipeline != pipeline:
-                        raise ConfigError(f"belongs to pipeline {store.pipeline!r}, not {pipeline!r}", where=self.place)
+                    _require_pipeline(store.pipeline, pipeline, self.place)
                     rows, reached = list(store.feedback_rows(0, until)), store.newest_sequence()[0]
             case SourceKind.SERVICE:
                 rows, reached = read_service(self.place, token=self.token, until=until)
@@ -102,10 +101,13 @@ def _options(kinds: Mapping[SourceKind, object]) -> str:
     return ", ".join(f"--{kind.value}" for kind in kinds)
 
 
-def export_feedback(params: Params, directory: Path, source: FeedbackSource, *, until: int, output: Path) -> Curated:
+def export_feedback(
+    params: Params, directory: Path, source: FeedbackSource, *, until: int, output: Path | None
+) -> Curated:
     """Curate the answers up to ``until`` and write them as Parquet whose bytes repeat; returns what was decided.
 
     ``directory`` is the pipeline's: its golden set and, where a model was trained already, its classes are read there.
+    ``output`` None only counts.
     """
     rows = source.read(until=until, pipeline=params.pipeline) if until > 0 else ()
     curated = curate(
@@ -119,7 +121,8 @@ def export_feedback(params: Params, directory: Path, source: FeedbackSource, *, 
         golden_keys=golden_keys(params, directory),
         reporter_share=params.prepare.reporter_share,
     )
-    write_curated(output, curated)
+    if output is not None:
+        write_curated(output, curated)
     return curated
 
 
@@ -170,20 +173,35 @@ def newest(source: FeedbackSource) -> tuple[int, datetime | None]:
         return store.newest_sequence()
 
 
-def write_next_segment(params: Params, store_url: str, directory: Path, *, dry_run: bool = False) -> Segment | None:
-    """Everything that arrived since the last segment as one more; None where nothing did (or with ``dry_run``)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentReport:
+    """The sequences ``first..last`` that arrived since the last segment; none where ``last < first``."""
+
+    first: int
+    last: int
+    name: str | None  # of the file; None where none was written
+
+    def to_json(self) -> dict[str, Any]:
+        return {"first": self.first, "last": self.last, "segment": self.name}
+
+
+def write_next_segment(params: Params, store_url: str, directory: Path, *, dry_run: bool = False) -> SegmentReport:
+    """Write everything that arrived since the last segment as one more, where anything did."""
     known = read_index(directory) if (directory / INDEX).exists() else []
     after = known[-1].last if known else 0
     with open_store(store_url) as store:
-        if store.pipeline != params.pipeline:
-            raise ConfigError(f"belongs to pipeline {store.pipeline!r}, not {params.pipeline!r}", where=store_url)
+        _require_pipeline(store.pipeline, params.pipeline, store_url)
         last, _ = store.newest_sequence()
         if last < after:
             raise DataError(f"the segments reach {after}, the store only {last}", where=store_url, hint="another one?")
-        if last == after or dry_run:
-            return None
-        rows = list(store.feedback_rows(after, last))
-    return write_segment(directory, rows, first=after + 1, last=last)
+        rows = list(store.feedback_rows(after, last)) if last > after and not dry_run else None
+    name = None if rows is None else write_segment(directory, rows, first=after + 1, last=last).name
+    return SegmentReport(first=after + 1, last=last, name=name)
+
+
+def _require_pipeline(found: str, wanted: str, where: str) -> None:
+    if found != wanted:
+        raise ConfigError(f"belongs to pipeline {found!r}, not {wanted!r}", where=where)
 
 
 def describe(curated: Curated) -> dict[str, Any]:
