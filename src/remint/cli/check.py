@@ -7,8 +7,9 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
+from remint.core.trigger import Answer
 from remint.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -80,18 +81,22 @@ def run(args: argparse.Namespace) -> int:
     if checked.failure is not None:
         fail(checked.failure)
         return checked.failure.exit_code
-    return exit_code(checked.answer.value) if args.exit_code else ExitCode.ANSWERED
+    return exit_code(checked.answer) if args.exit_code else ExitCode.ANSWERED
 
 
-def exit_code(answer: str) -> ExitCode:
+def exit_code(answer: Answer) -> ExitCode:
     """What ``--exit-code`` says of an answer."""
-    return {
-        "RETRAIN": ExitCode.RETRAIN_DUE,
-        "HOLD": ExitCode.ANSWERED,
-        "INVESTIGATE": ExitCode.INVESTIGATE,
-        "NEED_LABELS": ExitCode.INCONCLUSIVE,
-        "INCONCLUSIVE": ExitCode.INCONCLUSIVE,
-    }[answer]
+    match answer:
+        case Answer.RETRAIN:
+            return ExitCode.RETRAIN_DUE
+        case Answer.HOLD:
+            return ExitCode.ANSWERED
+        case Answer.INVESTIGATE:
+            return ExitCode.INVESTIGATE
+        case Answer.NEED_LABELS | Answer.INCONCLUSIVE:
+            return ExitCode.INCONCLUSIVE
+        case _:
+            assert_never(answer)
 
 
 def show(decision: dict[str, Any], *, recorded: bool) -> None:

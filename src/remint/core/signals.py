@@ -132,7 +132,7 @@ def integrity_rule(
     if window.rows == 0 and window.malformed_rows == 0:
         return _no_data(name, RuleKind.INTEGRITY, "no predictions in the window")
     limits = {"missing": missing_share, "unseen": unseen_share, "out of range": out_of_range_share}
-    tests = [_Share("rows", "unreadable", missing_share, window.malformed_rows, window.rows + window.malformed_rows)]
+    tests = [_Share("row", "unreadable", missing_share, window.malformed_rows, window.rows + window.malformed_rows)]
     for profile in reference.fields:
         if profile.role is FieldRole.FEATURE and profile.name in window.counts:
             for what, bins in _impossible(profile):
