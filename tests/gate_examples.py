@@ -1,4 +1,4 @@
-"""Two small real models of one pipeline: the champion knows the old world, the challenger has seen feedback of the new."""
+"""Two small real models of one pipeline: the champion knows the old world, the challenger has seen the new one."""
 
 from __future__ import annotations
 

@@ -101,12 +101,6 @@ def run_gate(
     return seal(DocumentKind.GATE, params.pipeline, body, parents=list(dict.fromkeys(evidence)))
 
 
-def challenger_id(params: Params, directory: Path) -> str:
-    """The id of the bundle in ``directory``, verified."""
-    with importable(directory):
-        return _challenger(params, directory).id
-
-
 def _challenger(params: Params, directory: Path) -> Bundle:
     """The bundle that git names: ``artifacts/manifest.json`` is tracked by git, ``artifacts/bundle`` by DVC."""
     bundle = read_bundle(directory / BUNDLE, trusted_types=params.train.trusted_types)
