@@ -226,10 +226,14 @@ def _measured(rule: str, value: float | None, limit: float, unit: str) -> Findin
     return Finding(
         rule=rule,
         verdict=Verdict.PASS if observed <= limit else Verdict.FAIL,
-        reason=f"{observed:.3g} {unit}, limit {limit:.3g}",
+        reason=f"{_amount(observed)} {unit}, limit {_amount(limit)}",
         observed=observed,
         limit=limit,
     )
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def accept(
