@@ -143,8 +143,8 @@ def judge(
     counts = tally(outcomes, steps=len(steps))
     shares = np.array([effective_share(s) for s in steps])
     evidence = tuple(_weigh(signal, counts[signal], shares, policy) for signal in Signal)
-    harm = [_harm(e) for e in evidence]
-    harm += [_alone(signal, counts[signal], shares, policy) for signal in _WATCHED_ALONE if shares[step] >= 1]
+    alone = [_alone(signal, counts[signal], shares, policy) for signal in _WATCHED_ALONE if shares[step] >= 1]
+    harm = [*(_harm(e) for e in evidence), *alone]
     split = [_split(e) for e in evidence]
     proof = [_proof(e, policy) for e in evidence]
     full = _full(int(counts[Signal.ERROR][step, 1].sum()), policy)
@@ -154,7 +154,7 @@ def judge(
     everything_next = not last and shares[step + 1] >= 1
     if any(f.verdict is Verdict.FAIL for f in harm):
         answer = Answer.ROLLBACK
-    elif full.verdict is not Verdict.PASS or any(f.verdict is Verdict.INCONCLUSIVE for f in split):
+    elif full.verdict is not Verdict.PASS or any(f.verdict is Verdict.INCONCLUSIVE for f in (*split, *alone)):
         answer = Answer.HOLD
     elif last:
         answer = Answer.PROMOTE if proven else Answer.HOLD
@@ -269,6 +269,8 @@ def _alone(signal: Signal, counts: Counts, shares: Numbers, policy: JudgePolicy)
         verdict, reason = Verdict.INCONCLUSIVE, f"no {signal} outcome at full traffic yet"
     elif observed >= limit:
         verdict, reason = Verdict.FAIL, f"{seen}: more than {policy.margin:g} worse"
+    elif now[1] / now.sum() - before[1] / before.sum() > policy.margin:
+        verdict, reason = Verdict.INCONCLUSIVE, f"{seen}: it looks more than {policy.margin:g} worse"
     else:
         verdict, reason = Verdict.PASS, seen
     return Finding(

@@ -83,8 +83,8 @@ def log_e_difference(tracks: TwoTracks, difference: npt.ArrayLike) -> Numbers:
 def difference_lower_bound(tracks: TwoTracks, *, alpha: float) -> float:
     """The lower end of the confidence sequence of (canary's good share - stable's), valid at all times at once.
 
-    All differences below it have an e-process that has reached ``1/alpha``. -1, which says nothing, while there is too
-    little of either track, and also where no single difference fits all steps. Exact to 1e-5, rounded down.
+    All differences below it have an e-process that has reached ``1/alpha``. Near -1, which says nothing, while there is
+    too little of either track; -1 also where no single difference fits all steps. Exact to 1e-5, rounded down.
     """
     limit = -log(alpha)
     inside = _observed_difference(tracks)
