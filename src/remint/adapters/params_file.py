@@ -1,14 +1,13 @@
-"""``params.yaml`` changed by a program: one value, with every comment, quote and blank line where it was."""
+"""``params.yaml`` changed by a program: one value, with every comment, quote, indent and blank line where it was."""
 
 from __future__ import annotations
 
-import io
+import json
 from pathlib import Path
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.scalarstring import DoubleQuotedScalarString
-from ruamel.yaml.util import load_yaml_guess_indent
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import MappingNode, Node
 
 from remint.adapters.files import write_atomically
 from remint.core.document import format_time, parse_time
@@ -16,23 +15,48 @@ from remint.errors import ConfigError
 
 
 def write_until(path: Path, *, sequence: int, arrived_at: str | None) -> None:
-    """Set ``prepare.until``. The time is quoted, because DVC cannot read an unquoted one."""
+    """Set ``prepare.until``. The time is quoted, because DVC cannot read an unquoted one.
+
+    The text is spliced at the values' places: loading and dumping again would lay the whole file out anew.
+    """
     text = path.read_text(encoding="utf-8")
-    data, indent, offset = load_yaml_guess_indent(text)
-    if not isinstance(data, CommentedMap) or not isinstance(data.get("prepare"), CommentedMap):
-        raise ConfigError("has no section 'prepare'", where=str(path))
-    prepare = data["prepare"]
-    until = prepare.get("until")
-    if not isinstance(until, CommentedMap):
-        until = prepare["until"] = CommentedMap()
-    until["sequence"] = sequence
     when = None if arrived_at is None else format_time(parse_time(arrived_at, where="until.arrived_at"))
-    until["arrived_at"] = None if when is None else DoubleQuotedScalarString(when)
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 100_000  # no line is broken that was not
-    yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
-    yaml.indent(mapping=2, sequence=indent or 2, offset=offset or 0)
-    out = io.StringIO()
-    yaml.dump(data, out)
-    write_atomically(path, out.getvalue())
+    if not isinstance(_find(text, "prepare", path), MappingNode):
+        raise ConfigError("has no section 'prepare'", where=str(path))
+    if not isinstance(_find(text, "prepare.until", path), MappingNode):
+        text = _set(text, "prepare.until", "{sequence: 0, arrived_at: null}", path)
+    text = _set(text, "prepare.until.sequence", str(sequence), path)
+    text = _set(text, "prepare.until.arrived_at", json.dumps(when), path)
+    write_atomically(path, text)
+
+
+def _set(text: str, dotted: str, value: str, path: Path) -> str:
+    """``text`` with ``value`` at the key: in its old value's place, else as the first of its section."""
+    parent, _, key = dotted.rpartition(".")
+    section = _find(text, parent, path)
+    assert isinstance(section, MappingNode)
+    for name, node in section.value:
+        if name.value != key:
+            continue
+        start, end = node.start_mark.index, node.end_mark.index
+        if start == end:  # an empty value's place is that of the next token; it belongs behind its colon
+            start = end = text.index(":", name.end_mark.index) + 1
+            value = f" {value}"
+        return text[:start] + value + text[end:]
+    start = section.start_mark.index
+    if section.flow_style:
+        return f"{text[: start + 1]}{key}: {value}, {text[start + 1 :]}"
+    return f"{text[:start]}{key}: {value}\n{' ' * section.start_mark.column}{text[start:]}"
+
+
+def _find(text: str, dotted: str, path: Path) -> Node | None:
+    """The node at the key, with its place in ``text``; None where there is none."""
+    try:
+        node: Node | None = YAML(pure=True).compose(text)
+    except YAMLError as error:
+        raise ConfigError(f"not YAML: {str(error).splitlines()[0]}", where=str(path)) from None
+    for key in dotted.split("."):
+        if not isinstance(node, MappingNode):
+            return None
+        node = next((value for name, value in node.value if name.value == key), None)
+    return node

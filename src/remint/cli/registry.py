@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     assign = commands.add_parser(
         "assign", help="make a commit the newest of a stage", epilog="example: remint registry assign churn@v1.3.0"
     )
-    assign.add_argument("rev", metavar="REV", help="a commit or a version's tag")
+    assign.add_argument("rev", nargs="?", default="HEAD", metavar="REV", help="a commit or a tag (default: HEAD)")
     assign.add_argument("--stage", default=STABLE, metavar="STAGE", help=f"default: {STABLE}")
     assign.set_defaults(run=_assign)
     for changing in (register, assign):

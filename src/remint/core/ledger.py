@@ -19,7 +19,7 @@ from remint.errors import DocumentError, did_you_mean
 
 SCHEMA: Final = "remint/ledger/1.0"
 _SCHEMA = re.compile(r"remint/ledger/(?P<major>\d+)\.\d+")
-_RUN_ID = re.compile(r"[a-z][a-z0-9-]*-\d{8}T\d{6}Z-[0-9a-f]{6}")
+_RUN_ID: Final = re.compile(r"[a-z][a-z0-9-]*-\d{8}T\d{6}Z-[0-9a-f]{6}")
 _KEYS: Final = ("at", "data", "event", "run_id", "schema")
 
 
@@ -106,7 +106,8 @@ class LedgerEntry:
 def parse_ledger(text: str, *, where: str = "ledger.jsonl") -> tuple[LedgerEntry, ...]:
     """The entries in the order in which they were appended. A broken line raises DocumentError that names it."""
     entries = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    lines = text.removesuffix("\n").split("\n") if text else []  # splitlines() would also split at U+2028 in a text
+    for number, line in enumerate(lines, start=1):
         place = f"{where}:{number}"
         try:
             document = json.loads(line)

@@ -1,0 +1,114 @@
+"""The ledger's lines, and the questions that are answered from them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remint.core.ledger import (
+    LedgerEntry,
+    LedgerEvent,
+    acceptances,
+    is_run_id,
+    last_retrain_at,
+    new_run_id,
+    parse_ledger,
+    running_retrain,
+    settled,
+)
+from remint.errors import DocumentError
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+RUN = "churn-20261121T040000Z-1a2b3c"
+OTHER = "churn-20261121T050000Z-4d5e6f"
+
+
+def entry(event: LedgerEvent, *, hours_ago: float = 1, run_id: str = RUN, **data: Any) -> LedgerEntry:
+    return LedgerEntry(at=NOW - timedelta(hours=hours_ago), event=event, run_id=run_id, data=data)
+
+
+def started(**more: Any) -> LedgerEntry:
+    return entry(LedgerEvent.RETRAIN_STARTED, decision="sha256:d", **more)
+
+
+def finished(outcome: str, **more: Any) -> LedgerEntry:
+    return entry(LedgerEvent.RETRAIN_FINISHED, decision="sha256:d", outcome=outcome, **more)
+
+
+@given(
+    st.lists(
+        st.builds(
+            LedgerEntry,
+            at=st.integers(0, 10**15).map(lambda n: datetime(2020, 1, 1, tzinfo=UTC) + timedelta(microseconds=n)),
+            event=st.sampled_from(LedgerEvent),
+            run_id=st.just(RUN),
+            data=st.dictionaries(st.text(), st.one_of(st.none(), st.text(), st.integers(-(2**53), 2**53))),
+        ),
+        max_size=5,
+    )
+)
+def test_what_is_written_is_read(entries: list[LedgerEntry]) -> None:
+    text = "".join(e.to_line() for e in entries)
+    assert list(parse_ledger(text)) == entries
+    assert text.count("\n") == len(entries)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"schema":"remint/ledger/1.0"', "ledger.jsonl:1: not JSON"),
+        ("[]", "not a ledger entry"),
+        (started().to_line().replace("retrain_started", "retrain_startd"), "did you mean 'retrain_started'"),
+        (started().to_line().replace("ledger/1.0", "ledger/2.0"), "install the Remint that wrote it"),
+        (started().to_line().replace("Z", ""), "time zone"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_an_error_that_names_it(line: str, words: str) -> None:
+    with pytest.raises(DocumentError, match=r"ledger\.jsonl:1") as caught:
+        parse_ledger(line)
+    assert words in str(caught.value)
+
+
+def test_a_retrain_runs_from_its_start_to_its_end_or_its_timeout() -> None:
+    day = timedelta(hours=6)
+    assert running_retrain([], now=NOW, timeout=day) is None
+    assert running_retrain([started()], now=NOW, timeout=day) == started()
+    assert running_retrain([started(hours_ago=6)], now=NOW, timeout=day) is None
+    for outcome in ("published", "unchanged", "failed"):
+        assert running_retrain([started(), finished(outcome)], now=NOW, timeout=day) is None
+    other = started(run_id=OTHER)
+    assert running_retrain([other, started(), finished("published")], now=NOW, timeout=day) == other
+
+
+def test_a_failed_retrain_neither_settles_its_decision_nor_starts_the_cooldown() -> None:
+    assert settled([finished("failed")], "sha256:d") is None
+    assert last_retrain_at([finished("failed")]) is None
+    for outcome in ("published", "unchanged"):
+        assert settled([finished("failed"), finished(outcome)], "sha256:d") == finished(outcome)
+        assert last_retrain_at([finished(outcome)]) == NOW - timedelta(hours=1)
+    assert settled([finished("published")], "sha256:other") is None
+
+
+def test_an_unknown_outcome_is_an_error() -> None:
+    with pytest.raises(DocumentError, match="unknown outcome 'publishd'"):
+        settled([finished("publishd")], "sha256:d")
+
+
+def test_an_acceptance_counts_for_its_own_run_alone() -> None:
+    accepted = {"rule": "guard:accuracy", "reason": "the world changed", "by": "kim"}
+    entries = [entry(LedgerEvent.ACCEPTANCE, **accepted), entry(LedgerEvent.ACCEPTANCE, run_id=OTHER, **accepted)]
+    assert acceptances(entries, RUN) == [{**accepted, "at": "2026-11-21T11:00:00.000000Z"}]
+
+
+def test_run_ids_are_safe_as_directory_names() -> None:
+    assert new_run_id("churn", NOW, "1a2b3c4d") == "churn-20261121T120000Z-1a2b3c"
+    assert is_run_id(RUN)
+    assert not any(
+        is_run_id(text) for text in ("", "../churn-20261121T120000Z-1a2b3c", "churn", f"{RUN}/x", f"{RUN}\n")
+    )
+    with pytest.raises(ValueError, match="not a run id"):
+        new_run_id("churn", NOW, "xyz")

@@ -1,0 +1,97 @@
+"""``prepare.until`` is written, and nothing else in params.yaml moves."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import pytest
+import yaml
+from ruamel.yaml import YAML
+
+from remint.adapters.params_file import write_until
+from remint.errors import ConfigError
+
+TEXT = """\
+# thresholds
+pipeline: churn   # the slug
+
+task:
+    positive: "yes"      # quoted, or it is a boolean
+    columns: {age: numeric}
+    time: null
+prepare:
+    golden:
+        sha256: 'ab'
+    until:  # feedback up to here trains
+        sequence: 0
+        arrived_at: null
+check:
+    rules:
+      - kind: drift   # a list, indented by two
+"""
+
+
+def changed_lines(path: Path, before: str) -> list[str]:
+    diff = difflib.unified_diff(before.splitlines(), path.read_text().splitlines(), n=0, lineterm="")
+    return [line for line in diff if line[0] in "+-" and not line.startswith(("+++", "---"))]
+
+
+def test_only_two_lines_change(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT)
+    write_until(path, sequence=42, arrived_at="2026-11-20T11:00:00+01:00")
+    assert changed_lines(path, TEXT) == [
+        "-        sequence: 0",
+        "-        arrived_at: null",
+        "+        sequence: 42",
+        '+        arrived_at: "2026-11-20T10:00:00.000000Z"',
+    ]
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "prepare:\n  seed: 0\n",
+        "prepare:\n  until:\n  seed: 0\n",
+        "prepare:\n  until: ~  # none\n  seed: 0\n",
+        "prepare:\n  until: {sequence: 3}\n  seed: 0\n",
+        "prepare:\n  until: {}\n  seed: 0\n",
+        'prepare:\n  seed: 0\n  until:\n    arrived_at: "2020-01-01T00:00:00Z"\n',
+        "prepare: {seed: 0}\n",
+        "prepare: {until: {sequence: 3, arrived_at: null}, seed: 0}\n",
+    ],
+)
+def test_whatever_form_the_section_has(tmp_path: Path, section: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(section + "check: 1\n")
+    write_until(path, sequence=42, arrived_at="2026-11-20T10:00:00Z")
+    until = {"sequence": 42, "arrived_at": "2026-11-20T10:00:00.000000Z"}
+    assert yaml.safe_load(path.read_text()) == {"prepare": {"seed": 0, "until": until}, "check": 1}
+
+
+def test_both_yaml_libraries_read_the_time_as_text(tmp_path: Path) -> None:
+    """DVC reads params.yaml with ruamel, Remint with PyYAML; an unquoted date crashes the former."""
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT)
+    write_until(path, sequence=42, arrived_at="2026-11-20T10:00:00Z")
+    expected = {"sequence": 42, "arrived_at": "2026-11-20T10:00:00.000000Z"}
+    assert yaml.safe_load(path.read_text())["prepare"]["until"] == expected
+    assert YAML(typ="safe").load(path.read_text())["prepare"]["until"] == expected
+    assert yaml.safe_load(path.read_text())["task"] == {"positive": "yes", "columns": {"age": "numeric"}, "time": None}
+
+
+def test_writing_the_same_again_changes_no_byte(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT)
+    write_until(path, sequence=42, arrived_at=None)
+    before = path.read_text()
+    write_until(path, sequence=42, arrived_at=None)
+    assert path.read_text() == before
+
+
+def test_a_file_without_the_section_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("pipeline: churn\n")
+    with pytest.raises(ConfigError, match="no section 'prepare'"):
+        write_until(path, sequence=1, arrived_at=None)
