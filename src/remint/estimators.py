@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
@@ -81,9 +83,20 @@ def boosting(schema: Schema, parameters: Mapping[str, Any], seed: int) -> Pipeli
         encoded_missing_value=np.nan,
         max_categories=_ORDINAL_CATEGORIES,
     )
-    steps = [("numeric", "passthrough", numeric), ("categorical", encoder, categorical)]
+    steps = [("numeric", EmptyAsZero(), numeric), ("categorical", encoder, categorical)]
     features = ColumnTransformer([step for step in steps if step[2]])
     return Pipeline([("features", features), ("classifier", classifier)])
+
+
+class EmptyAsZero(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Numbers as they are, but a column without any value in the training rows is 0: histogram trees cannot bin it."""
+
+    def fit(self, X: npt.NDArray[Any], y: object = None) -> EmptyAsZero:  # noqa: ARG002, N803 - scikit-learn's names
+        self.empty_ = np.isnan(X.astype(np.float64)).all(axis=0)
+        return self
+
+    def transform(self, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:  # noqa: N803 - scikit-learn's name
+        return np.where(self.empty_, 0.0, X.astype(np.float64))
 
 
 def clean_text(text: object) -> str:

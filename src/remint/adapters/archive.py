@@ -19,12 +19,17 @@ from remint.errors import BundleError
 #: need. A team's further types stand in ``train.trusted_types``; no list is ever read from a bundle.
 TRUSTED_TYPES: Final = (
     "numpy.dtype",  # SimpleImputer keeps the one it was fitted on
+    # Histogram boosting checks its input by a partial of check_array; what a partial calls has to be trusted by itself.
+    "functools.partial",
+    "sklearn.utils.validation.check_array",
+    "remint.estimators.EmptyAsZero",
     "remint.estimators.clean_text",
     # skops does not trust it because scikit-learn follows the indices in its nodes unchecked: _check_trees checks them.
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )
 
 _SCHEMA: Final = "schema.json"
+_ADDRESSES: Final = ("_stop_words_id",)  # attributes of scikit-learn's text vectorisers that hold a memory address
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _IMMUTABLE: Final = {"JsonNode", "TypeNode", "FunctionNode"}  # whether two of them are one object depends on interning
 
@@ -76,7 +81,7 @@ def canonical_archive(archive: bytes) -> bytes:
 
     skops numbers objects by memory address, names files after those numbers or at random, and stamps them with the
     time. Here files are named after their content, only objects that are referred to more than once keep a number (in
-    order of traversal), sets are sorted, padding in structured arrays is zero, times are fixed and entries sorted.
+    order of traversal), sets are sorted, padding and stored addresses are zero, times are fixed and entries sorted.
     """
     with zipfile.ZipFile(io.BytesIO(archive)) as source:
         state = json.loads(source.read(_SCHEMA))
@@ -85,7 +90,7 @@ def canonical_archive(archive: bytes) -> bytes:
         name: f"{hashlib.sha256(content).hexdigest()[:32]}.{name.rpartition('.')[2]}"
         for name, content in contents.items()
     }
-    state = _rename_files(state, names)
+    state = _settled(state, names)
     uses = Counter(node["__id__"] for node in _nodes(state) if "__id__" in node)
     numbers: dict[int, int] = {}
     for node in _nodes(state):
@@ -104,15 +109,20 @@ def canonical_archive(archive: bytes) -> bytes:
     return target.getvalue()
 
 
-def _rename_files(value: Any, names: dict[str, str]) -> Any:
+def _settled(value: Any, names: dict[str, str]) -> Any:
+    """The description with files under their new names, sets sorted and memory addresses gone."""
     if isinstance(value, list):
-        return [_rename_files(item, names) for item in value]
+        return [_settled(item, names) for item in value]
     if not isinstance(value, dict):
         return value
-    renamed = {key: _rename_files(item, names) for key, item in value.items()}
+    renamed = {key: _settled(item, names) for key, item in value.items()}
     if _is_node(value):
         if isinstance(value.get("file"), str):
             renamed["file"] = names[value["file"]]
+        if value["__loader__"] == "DictNode":
+            for name in _ADDRESSES:
+                if name in renamed["content"]:
+                    renamed["content"][name]["content"] = "0"
         if value["__loader__"] == "SetNode":
             renamed["content"] = sorted(renamed["content"], key=lambda node: json.dumps(_without_ids(node)))
     return renamed

@@ -46,10 +46,13 @@ def train(params: Params, directory: Path) -> None:
         label=params.task.label,
         classes=tuple(sorted(set(rows["train"].labels.tolist()))),
     )
-    # Sums depend in their last bits on how many threads share them: one thread, the same bytes on any machine.
-    with importable(directory), threadpool_limits(limits=1):
+    with importable(directory):
         make = import_function(params.train.estimator, where=_ESTIMATOR)
-        model = _fitted(make, params, schema, rows["train"])
+        model = _made(make, params, schema)
+    # Sums depend in their last bits on how many threads share them: one thread, the same bytes on any machine. Entered
+    # only now, because it finds the libraries that are loaded.
+    with importable(directory), threadpool_limits(limits=1):
+        _fit(model, params, schema, rows["train"])
         held_out = predict(model, schema, rows["held_out"].table)
         if not np.isfinite(held_out.probabilities).all():
             raise DataError("the model's probabilities for held-out rows are not finite", where=_ESTIMATOR)
@@ -74,9 +77,7 @@ def train(params: Params, directory: Path) -> None:
         shutil.copyfile(directory / BUNDLE / name, directory / ARTIFACTS / name)
 
 
-def _fitted(make: Callable[..., Any], params: Params, schema: Schema, rows: LabelledRows) -> Any:
-    codes = {name: code for code, name in enumerate(schema.classes)}
-    y = np.array([codes[label] for label in rows.labels.tolist()], dtype=np.int64)
+def _made(make: Callable[..., Any], params: Params, schema: Schema) -> Any:
     name = params.train.estimator
     try:
         model = make(schema, params.train.parameters, params.train.seed)
@@ -87,6 +88,13 @@ def _fitted(make: Callable[..., Any], params: Params, schema: Schema, rows: Labe
         raise ConfigError(f"{name} raised {type(error).__name__}: {error}", where=_ESTIMATOR) from error
     if absent:
         raise ConfigError(f"what {name} returned has no {absent[0]}()", where=_ESTIMATOR)
+    return model
+
+
+def _fit(model: Any, params: Params, schema: Schema, rows: LabelledRows) -> None:
+    name = params.train.estimator
+    codes = {label: code for code, label in enumerate(schema.classes)}
+    y = np.array([codes[label] for label in rows.labels.tolist()], dtype=np.int64)
     try:
         model.fit(rows.table.matrix(), y)
     except RemintError:
@@ -99,7 +107,6 @@ def _fitted(make: Callable[..., Any], params: Params, schema: Schema, rows: Labe
         predict(model, schema, rows.table.take(np.arange(1)))
     except BundleError as error:
         raise ConfigError(f"{name}: {error.message}", where=_ESTIMATOR) from error
-    return model
 
 
 def _metadata(
