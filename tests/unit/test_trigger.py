@@ -101,7 +101,7 @@ def test_why_it_holds_is_the_first_reason_and_what_was_silent_is_said() -> None:
     decision = decide(rules, POLICY, history=History(last_retrain_at=NOW), fresh_labels=500, now=NOW)
     assert decision.answer is Answer.HOLD
     assert "cooling down" in decision.reasons[0]
-    assert decision.reasons[1:] == ("drift fired", "rule accuracy has no answer: accuracy error")
+    assert decision.reasons[1:] == ("drift fired", "no answer from accuracy: accuracy error")
 
 
 def test_a_rule_cannot_fire_without_an_answer() -> None:

@@ -113,7 +113,7 @@ def decide(
     manual = [rule for rule in fired if rule.kind is RuleKind.MANUAL]
     broken = [rule for rule in fired if rule.kind is RuleKind.INTEGRITY]
     due = [rule for rule in fired if rule.kind not in {RuleKind.MANUAL, RuleKind.INTEGRITY}]
-    silent = [f"rule {r.name} has no answer: {r.reason}" for r in rules if r.state is not RuleState.OK]
+    silent = _silent(rules)
 
     def decision(answer: Answer, summary: str, because: Sequence[RuleResult], *more: str) -> Decision:
         reasons = (*(r.reason for r in because), *more, *silent)
@@ -156,6 +156,15 @@ _ON_FEEDBACK: Final = frozenset({RuleKind.ACCURACY, RuleKind.WRONG})
 def _headline(rules: Sequence[RuleResult]) -> str:
     more = f" (and {len(rules) - 1} more)" if len(rules) > 1 else ""
     return rules[0].reason + more
+
+
+def _silent(rules: Sequence[RuleResult]) -> list[str]:
+    """What has no answer and why; rules that share a source share a sentence."""
+    names: dict[str, list[str]] = {}
+    for rule in rules:
+        if rule.state is not RuleState.OK:
+            names.setdefault(rule.reason, []).append(rule.name)
+    return [f"no answer from {', '.join(silent)}: {reason}" for reason, silent in names.items()]
 
 
 def _lacking_labels(fresh: int | None, needed: int) -> str | None:
