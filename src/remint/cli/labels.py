@@ -63,7 +63,7 @@ def _import(args: argparse.Namespace) -> int:
     verb = "Would append" if args.dry_run else "Appended"
     stderr.print(f"{verb} {report.stored} labels as {report.reporter}; {report.present} were there already")
     for count, meaning in (
-        (report.unlabelled, "rows have no label"),
+        (report.incomplete, "rows have no key or no label"),
         (report.unknown, f"keys are of no prediction, such as {', '.join(report.unknown_examples)}"),
         (report.ambiguous, "keys are of several predictions and were left out; join on prediction_id"),
     ):

@@ -20,6 +20,7 @@ from remint.errors import ConfigError, DataError, UsageError, did_you_mean
 
 PREDICTION_ID: Final = "prediction_id"
 SUBJECT: Final = "subject"
+_KEY_HINT: Final = "REMINT_PREDICTION_KEY has to be the one of the service"
 _BATCH: Final = 1000  # answers that become durable together
 
 
@@ -30,7 +31,7 @@ class ImportReport:
     reporter: str
     stored: int  # appended (with ``dry_run``: would be)
     present: int  # the same answer of the same file was there already
-    unlabelled: int  # no label yet
+    incomplete: int  # without a key, or without a label yet
     unknown: int  # no prediction has that id or key
     ambiguous: int  # several predictions have that key, and a label is of one
     new_labels: tuple[str, ...]  # not predicted by any bundle so far; worth a look
@@ -41,7 +42,7 @@ class ImportReport:
             "reporter": self.reporter,
             "stored": self.stored,
             "present": self.present,
-            "unlabelled": self.unlabelled,
+            "incomplete": self.incomplete,
             "unknown": self.unknown,
             "ambiguous": self.ambiguous,
             "new_labels": list(self.new_labels),
@@ -74,8 +75,9 @@ def import_labels(
     keys = raw.numbers(on).tolist() if kind is Kind.NUMERIC else raw.texts(on, kind).tolist()
     labels = [canonical_label(value) for value in raw.texts(label or params.task.label, Kind.CATEGORICAL).tolist()]
     reporter = IMPORT_PREFIX + hashlib.sha256(path.read_bytes()).hexdigest()[:32]
-    wanted = {key: value for key, value in zip(keys, labels, strict=True) if value is not None and key == key}
-    _refuse_contradictions(keys, labels, where=str(path))
+    given = zip(keys, labels, strict=True)
+    pairs = [(key, value) for key, value in given if value is not None and key is not None and key == key]  # NaN
+    wanted = _one_label_each(pairs, where=str(path))
     with open_store(store_url) as store:
         if store.pipeline != params.pipeline:
             raise ConfigError(f"belongs to pipeline {store.pipeline!r}, not {params.pipeline!r}", where=store_url)
@@ -86,7 +88,7 @@ def import_labels(
             raise DataError(
                 f"none of its {len(wanted)} keys is of a prediction in the store",
                 where=f"{path}: {on}",
-                hint=f"such as {unknown[0]!r}; another store or column?",
+                hint=f"such as {unknown[0]!r}: another store or column? {_KEY_HINT if on == SUBJECT else ''}",
             )
         answers = [(prediction, wanted[key]) for key, prediction in found.items()]
         stored = len(answers) if dry_run else _append(store, answers, reporter=reporter, now=now)
@@ -95,7 +97,7 @@ def import_labels(
         reporter=reporter,
         stored=stored,
         present=len(answers) - stored,
-        unlabelled=len(keys) - len(wanted),
+        incomplete=len(keys) - len(pairs),
         unknown=len(unknown),
         ambiguous=sum(len(matched) > 1 for matched in matches.values()),
         new_labels=tuple(sorted({value for _, value in answers} - classes)),
@@ -103,12 +105,11 @@ def import_labels(
     )
 
 
-def _refuse_contradictions(keys: Iterable[Any], labels: Iterable[str | None], *, where: str) -> None:
-    """One key with two labels in one file: which is meant is not ours to guess."""
+def _one_label_each(pairs: Iterable[tuple[Any, str]], *, where: str) -> dict[Any, str]:
+    """Each key's label. One key with two labels in one file raises: which is meant is not ours to guess."""
     given: dict[Any, set[str]] = {}
-    for key, value in zip(keys, labels, strict=True):
-        if value is not None and key is not None:
-            given.setdefault(key, set()).add(value)
+    for key, value in pairs:
+        given.setdefault(key, set()).add(value)
     torn = [key for key, values in given.items() if len(values) > 1]
     if torn:
         raise DataError(
@@ -116,6 +117,7 @@ def _refuse_contradictions(keys: Iterable[Any], labels: Iterable[str | None], *,
             where=where,
             hint="join on prediction_id, or keep one row for each key",
         )
+    return {key: next(iter(values)) for key, values in given.items()}
 
 
 def _match(
