@@ -1,0 +1,120 @@
+"""Plots as SVG that stands inside an HTML page and takes its colours from the page, so that they suit light and dark.
+
+The same numbers give the same bytes: no date, no random id. Needs matplotlib, the extra ``report``.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+#: matplotlib wants colours, the page has variables: each of these stands for one and is replaced in the SVG.
+INK: Final = "#010203"
+REFERENCE: Final = "#040506"
+CURRENT: Final = "#070809"
+GOOD: Final = "#0a0b0c"
+BAD: Final = "#0d0e0f"
+MUTED: Final = "#101112"
+_VARIABLES: Final = {
+    INK: "--ink",
+    REFERENCE: "--reference",
+    CURRENT: "--current",
+    GOOD: "--good",
+    BAD: "--bad",
+    MUTED: "--muted",
+}
+_STYLE: Final[dict[Any, Any]] = {
+    "svg.fonttype": "none",  # text stays text: it can be found, copied and read aloud
+    "svg.hashsalt": "remint",
+    "font.size": 9,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "text.color": INK,
+    "text.parse_math": False,  # a dollar in a column's name is a dollar
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+_COLUMNS: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """One field's share of rows by bin, in training and in the window."""
+
+    title: str
+    labels: Sequence[str]
+    reference: Sequence[float]
+    current: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One metric's gain with its interval; ``gain`` is above 0 where the challenger is better, whatever the metric."""
+
+    label: str
+    gain: float
+    low: float
+    high: float
+
+
+def histograms(fields: Sequence[Histogram]) -> str:
+    """Small multiples: training beside the window, bin by bin."""
+    rows = -(-len(fields) // _COLUMNS)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(4.6 * _COLUMNS, 2.6 * rows), layout="constrained")
+        for i, field in enumerate(fields):
+            axes = figure.add_subplot(rows, _COLUMNS, i + 1)
+            places = range(len(field.labels))
+            axes.bar([p - 0.2 for p in places], field.reference, 0.4, color=REFERENCE, label="training")
+            axes.bar([p + 0.2 for p in places], field.current, 0.4, color=CURRENT, label="window")
+            axes.set_title(field.title, fontsize=10, loc="left")
+            axes.set_xticks(list(places), list(field.labels), rotation=45, ha="right", fontsize=7)
+            axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+            if i == 0:
+                axes.legend(frameon=False, fontsize=8)
+        return _svg(figure, "drift")
+
+
+def differences(rows: Sequence[Difference]) -> str:
+    """Each metric's gain as a point, its 95 % interval as a line; to the right of 0 the challenger is better."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(7.5, 0.36 * len(rows) + 0.9), layout="constrained")
+        axes = figure.subplots()
+        for place, row in enumerate(rows):
+            colour = MUTED if row.low <= 0 <= row.high else GOOD if row.gain > 0 else BAD
+            axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2.5, solid_capstyle="round")
+            axes.plot([row.gain], [place], marker="o", color=colour, markersize=6)
+        axes.axvline(0, color=INK, linewidth=0.8)
+        axes.set_yticks(range(len(rows)), [row.label for row in rows])
+        axes.invert_yaxis()
+        axes.margins(y=0.15)
+        axes.set_xlabel("worse  ←  gain over the champion, with its 95 % interval  →  better")
+        return _svg(figure, "gain")
+
+
+def _svg(figure: Figure, name: str) -> str:
+    out = io.StringIO()
+    nothing: dict[str, Any] = {"Date": None, "Creator": None}
+    figure.savefig(out, format="svg", metadata=nothing)
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    # Several plots share a page: their ids must not.
+    text = re.sub(r'id="(?=[\w.-]+")', f'id="{name}-', text)
+    text = text.replace("url(#", f"url(#{name}-").replace('href="#', f'href="#{name}-')
+    for colour, variable in _VARIABLES.items():
+        text = text.replace(colour, f"var({variable})")
+    # No size of its own: the page decides, the viewBox keeps the shape.
+    return re.sub(r"^<svg[^>]*>", lambda tag: re.sub(r' (?:width|height)="[^"]*"', "", tag[0]), text, count=1)

@@ -1,0 +1,86 @@
+"""``remint report``: the evidence as Markdown for a pull request, or as one HTML page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from remint.errors import ExitCode, UsageError
+
+_SUMMARY: Final = Path("artifacts/prepared/summary.json")
+_METADATA: Final = Path("artifacts/metadata.json")
+_EPILOG = """\
+Give what there is: the gate of a challenger, the decision behind it, a canary's verdict. The Markdown goes to stdout.
+
+examples:
+  remint report --gate gate.json >> "$GITHUB_STEP_SUMMARY"
+  remint report --gate gate.json --decision decision.json --html report.html --output report.md
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = _EPILOG
+    parser.add_argument("--gate", type=Path, metavar="FILE", help="gate.json of remint gate")
+    parser.add_argument("--decision", type=Path, metavar="FILE", help="decision.json of remint check")
+    parser.add_argument("--verdict", type=Path, metavar="FILE", help="verdict.json of remint canary judge")
+    parser.add_argument(
+        "--metadata", type=Path, metavar="FILE", help=f"with --gate the default is {_METADATA}, if it is that model's"
+    )
+    parser.add_argument(
+        "--summary", type=Path, metavar="FILE", help=f"with --gate the default is {_SUMMARY}, if it is that model's"
+    )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write one HTML page with plots")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the Markdown to FILE instead of stdout")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from remint.cli.common import stderr, write_atomically
+    from remint.workflows.report import render_html, render_report
+
+    gate = _read(args.gate)
+    beside = _is_of_this_directory(gate)
+    documents: dict[str, Any] = {
+        "gate": gate,
+        "decision": _read(args.decision),
+        "verdict": _read(args.verdict),
+        "metadata": _read(args.metadata or (_METADATA if beside and _METADATA.exists() else None)),
+        "summary": _read(args.summary or (_SUMMARY if beside and _SUMMARY.exists() else None)),
+    }
+    text = render_report(**documents)
+    if args.html is not None:
+        write_atomically(args.html, render_html(**documents))
+        stderr.print(f"Page: {args.html}", markup=False)
+    if args.output is not None:
+        write_atomically(args.output, text)
+    elif args.html is None or not sys.stdout.isatty():
+        sys.stdout.write(text)
+    return ExitCode.ANSWERED
+
+
+def _is_of_this_directory(gate: dict[str, Any] | None) -> bool:
+    """Whether the model in artifacts/ is the gate's challenger: files of another model would tell a wrong story."""
+    try:
+        return (
+            gate is not None
+            and json.loads(Path("artifacts/manifest.json").read_bytes())["id"] == (gate["challenger"]["bundle"])
+        )
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _read(path: Path | None) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise UsageError("not a JSON object", where=str(path))
+    return document
