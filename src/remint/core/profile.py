@@ -240,7 +240,9 @@ def build_reference(
             case Kind.TEXT:
                 words = vocabulary(values)
                 vocabularies[column.name] = words
-                length, unknown = measure_text(values, words)
+                # Each text apart from itself: its own words are in the vocabulary more often than a new text's are, and
+                # any new text would look strange. A word that is in three texts is in two others.
+                length, unknown = measure_text(values, vocabulary(values, in_texts=3))
                 for measure, measured in ((Measure.LENGTH, length), (Measure.UNKNOWN, unknown)):
                     name = f"{column.name}.{measure.value}"
                     fields.append(_numeric(name, FieldRole.FEATURE, column.name, measure, measured, bins))
@@ -270,20 +272,20 @@ def quantile_edges(values: npt.NDArray[np.float64], bins: int) -> tuple[float, .
     return tuple(np.unique(np.quantile(finite, np.linspace(0, 1, bins + 1), method="inverted_cdf")).tolist())
 
 
-def vocabulary(texts: npt.NDArray[Any]) -> frozenset[int]:
-    """Hashes of the most frequent words that occur in at least two texts; the words themselves are not stored."""
+def vocabulary(texts: npt.NDArray[Any], *, in_texts: int = 2) -> frozenset[int]:
+    """Hashes of the most frequent words that occur in at least ``in_texts`` texts; the words are not stored."""
     seen: dict[int, int] = {}
     for text in texts.tolist():
         for word in {_hash_word(w) for w in _words(text)}:
             seen[word] = seen.get(word, 0) + 1
-    frequent = sorted((w for w, n in seen.items() if n >= 2), key=lambda w: (-seen[w], w))
+    frequent = sorted((w for w, n in seen.items() if n >= in_texts), key=lambda w: (-seen[w], w))
     return frozenset(frequent[:_MAX_VOCABULARY])
 
 
 def measure_text(
     texts: npt.NDArray[Any], words: frozenset[int]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Number of words, and their share outside the vocabulary; NaN both for a missing text, the share for an empty one."""
+    """Number of words, and their share outside the vocabulary. Missing text: both NaN; empty text: the share is."""
     length = np.full(len(texts), np.nan)
     unknown = np.full(len(texts), np.nan)
     for i, text in enumerate(texts.tolist()):
