@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,12 +25,21 @@ def test_the_command_line_page_is_what_the_parsers_say() -> None:
 def test_every_command_has_help_with_an_example(name: str) -> None:
     parser = CommandParser(prog=f"remint {name}")
     importlib.import_module(f"remint.cli.{COMMANDS[name][0]}").configure(parser)
-    texts = [parser.epilog or ""]
+    texts = []
+    for command in _commands(parser):
+        texts.append(command.epilog or "")
+        for action in command._actions:
+            if not isinstance(action, argparse._SubParsersAction):
+                assert action.help, f"{command.prog}: {action.dest} has no help"
+    assert any("remint " in text for text in texts), f"{name} shows no example"
+
+
+def _commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            texts += [child.epilog or "" for child in action.choices.values()]
-        assert action.help, f"{name}: {action.dest} has no help"
-    assert any("remint " in text for text in texts), f"{name} shows no example"
+            for child in action.choices.values():
+                yield from _commands(child)
 
 
 def test_a_mistyped_command_names_the_one_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from remint.cli.common import CommandParser, fail, write_atomically
 from remint.demo.files import Split, cut, example
@@ -95,7 +97,7 @@ def _shown(act: Act) -> None:
     console.print(f"[bold]{act.title}[/bold]: [{tone}]{act.got}[/{tone}] ({act.seconds:.1f} s)")
     for line in (act.rows, act.margin, *act.notes):
         if line:
-            console.print(f"   {line}", markup=False)
+            console.print(Padding(Text(line), (0, 0, 0, 3)))
 
 
 def _table(acts: list[Act]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pandas as pd
 
 from remint.adapters.datafile import RawFile, read_raw
 from remint.adapters.examples import Example, example_csv
+from remint.core.schema import canonical_label
 from remint.errors import DataError, did_you_mean
 
 _MOST_ROWS = 12_000  # a demo of minutes, not of hours; the rows are thinned evenly over the file
@@ -62,6 +64,16 @@ def example(folder: Path) -> tuple[Path, str]:
     path = folder / f"{Example.BREAST_CANCER.value}.csv"
     path.write_bytes(example_csv(Example.BREAST_CANCER))
     return path, Example.BREAST_CANCER.label
+
+
+def swap_labels(path: Path, label: str, classes: Sequence[str]) -> None:
+    """Each label becomes the next one: what a broken join or a flipped encoding does to a training file."""
+    raw = read_raw(path)
+    frame = (raw.content if isinstance(raw.content, pd.DataFrame) else raw.content.to_pandas()).copy()
+    position = {name: i for i, name in enumerate(classes)}
+    names = [canonical_label(value) for value in frame[label].tolist()]
+    frame[label] = [None if n is None else classes[(position.get(n, 0) + 1) % len(classes)] for n in names]
+    _write(raw, frame, path)
 
 
 def _write(raw: RawFile, frame: pd.DataFrame, path: Path) -> Path:

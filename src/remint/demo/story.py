@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -15,21 +16,22 @@ from typing import Any
 import numpy as np
 
 from remint.adapters.frames import read_data_file
-from remint.config import Params, load_params
+from remint.config import Params, Task, load_params
 from remint.core.document import format_time
 from remint.core.rows import LabelledRows
 from remint.demo import traffic
-from remint.demo.files import Split
+from remint.demo.files import Split, swap_labels
 from remint.demo.traffic import Traffic
 from remint.demo.world import Answer, World
 
 _HEALTHY_ROWS = 600
 _BROKEN_ROWS = 400
 _DRIFT_ROWS = 1_000
-_CANARY_ROWS = 1_500  # a step; the judge may need several rounds
-_CANARY_ROUNDS = 10
+_CANARY_UNITS = 120  # users of the canary in one round: a step asks for 100
+_CANARY_ROWS = 600  # users in one round, at the least
+_CANARY_ROUNDS = 25
 _QUIET_LABELS = 0.25  # new labels for each training row in a quiet act: fewer than the volume rule waits for
-_POISON_SHARE = 1.5  # poisoned rows for each training row: enough to turn the model
+_POISON_ROWS = 3_000
 
 
 class Outcome(StrEnum):
@@ -74,8 +76,8 @@ class Story:
     params: Params | None = None
     pool: LabelledRows | None = None
     future: LabelledRows | None = None
-    releases: int = 0
     units: int = 0
+    learnable: bool = True  # False where no model of this file beats its floors
     _drift: Callable[[int], Traffic] | None = None
     _decision: dict[str, Any] = field(default_factory=dict)
 
@@ -105,8 +107,8 @@ class Story:
         act.margin = "; ".join(f["reason"] for f in gate["findings"] if f["rule"].startswith("gate:"))[:160]
         act.notes.append(f"accuracy on rows it has not seen: {metrics['test']['accuracy']:.3f}")
         if gate["verdict"] != "pass":
-            act.got = f"gate: {gate['verdict']}"
-            act.outcome = Outcome.NOT_SHOWN
+            self.learnable = False
+            act.end(f"gate: {gate['verdict']}", good=False)
             failed = [f["reason"] for f in gate["findings"] if f["verdict"] != "pass"]
             act.notes.append("no model of this file beats the floor, so it is served here only to go on: " + failed[0])
         world.remint("registry", "register")
@@ -117,7 +119,7 @@ class Story:
         world.serve()
         if not world.start_prometheus():
             act.notes.append("no Prometheus on this machine: the checks read the prediction log instead (source: log)")
-        if act.outcome is not Outcome.NOT_SHOWN:
+        if self.learnable:
             act.end(f"serving {self._bundle()[7:19]}", good=True)
         return act
 
@@ -179,39 +181,57 @@ class Story:
 
     def canary(self) -> Act:
         act = Act(title="Canary of the challenger", expected="PROMOTE")
+        if self._bundle() == self.world.state().stable:
+            act.end("not released: its gate did not pass", good=False)
+            return act
         self._canary(act, self._bundle(), wanted="PROMOTE")
         return act
 
     def poison(self) -> Act:
         act = Act(title="Poisoned feedback", expected="gate fails, the champion stays")
         world = self.world
-        before = self.world.state().stable
-        assert self.params is not None
-        stream = self._today(int(self._training_rows() * _POISON_SHARE))
+        before = world.state().stable
+        stream = self._today(_POISON_ROWS)
         lies = traffic.poisoned(stream.truth, self._classes())
         self.say(f"{stream.rows} wrong labels")
-        answers = self._send(stream)
-        world.feedback(answers, lies)
+        world.feedback(self._send(stream), lies)
         world.wait_until_scraped()
-        decision = self._ask(["--retrain", "--reason", "the dashboard says that accuracy collapsed"])
+        decision = self._ask(["--retrain", "--reason", "somebody says that accuracy collapsed"])
         act.documents["decision"] = decision
         act.rows = f"{stream.rows} predictions with wrong labels on purpose"
         self._retrain(act, decision)
         gate = act.documents["gate"]
-        guards = [f for f in gate["findings"] if f["verdict"] == "fail"]
-        act.margin = guards[0]["reason"] if guards else ""
-        stays = gate["verdict"] != "pass" and self.world.state().stable == before
+        act.margin = "; ".join(f["reason"] for f in gate["findings"] if f["verdict"] == "fail")
+        stays = gate["verdict"] != "pass" and world.state().stable == before
         act.end(f"gate: {gate['verdict']}, champion {'stays' if stays else 'was replaced'}", good=stays)
         return act
 
-    def broken_canary(self) -> Act:
+    def bad_canary(self) -> Act:
         act = Act(title="A bad canary", expected="ROLLBACK")
-        act.notes.append("somebody releases the poisoned challenger in spite of its gate")
-        exported = self.world.remint_json(
-            "bundle", "export", "--rev", self._branch(), "--bundles", str(self.world.bundles)
-        )
-        self._canary(act, exported["id"], wanted="ROLLBACK")
+        act.notes.append("a hotfix swaps the labels of the training data, and somebody releases it without its gate")
+        world = self.world
+        task = self._task()
+        world.run("git", "checkout", "--quiet", "-b", "hotfix")
+        data = world.repo / task.data
+        swap_labels(data, task.label, self._classes())
+        params = world.repo / "params.yaml"
+        params.write_text(re.sub(r"(?m)^(    sequence:) \d+", r"\1 0", params.read_text()))
+        self.say("dvc repro of the hotfix")
+        world.run("dvc", "add", "--quiet", task.data)
+        world.run("dvc", "repro")
+        world.run("dvc", "push", "--quiet")
+        world.commit("Hotfix")
+        world.remint("registry", "register")
+        bundle = self._bundle()
+        world.run("git", "checkout", "--quiet", "main")
+        world.run("dvc", "checkout", "--quiet")
+        world.remint("bundle", "export", "--rev", "hotfix", "--bundles", str(world.bundles))
+        self._canary(act, bundle, wanted="ROLLBACK")
         return act
+
+    def _about_quality(self) -> tuple[Callable[[], Act], ...]:
+        """The acts that compare how good models are; the others ask about data."""
+        return (self.champion, self.challenger, self.canary, self.bad_canary)
 
     # --- how they do it
 
@@ -280,12 +300,13 @@ class Story:
         world.remint("canary", "start", "--bundle", bundle)
         self._settle()
         stream_rows = 0
-        answer, steps = "HOLD", []
+        answer = "HOLD"
+        steps: list[str] = []
         verdict: dict[str, Any] = {}
         for _ in range(_CANARY_ROUNDS):
             state = world.state()
             share = f"{state.steps[state.step]:.0%}"
-            stream = self._today(_CANARY_ROWS)
+            stream = self._today(max(_CANARY_ROWS, int(_CANARY_UNITS / state.steps[state.step])))
             self.say(f"canary at {share}, {stream.rows} users")
             world.feedback(self._send(stream), stream.truth)
             stream_rows += stream.rows
@@ -293,7 +314,8 @@ class Story:
             verdict = world.remint_json("canary", "step")
             answer = verdict["answer"]
             self._settle()
-            steps.append(f"{share} {answer}")
+            if not steps or steps[-1] != f"{share} {answer}":
+                steps.append(f"{share} {answer}")
             if answer in {"PROMOTE", "ROLLBACK"}:
                 break
         act.documents["verdict"] = verdict
@@ -320,9 +342,12 @@ class Story:
     def _export(self) -> None:
         self.world.remint("bundle", "export", "--rev", "HEAD", "--bundles", str(self.world.bundles))
 
-    def _read(self, path: Path) -> LabelledRows:
+    def _task(self) -> Task:
         assert self.params is not None
-        task = self.params.task
+        return self.params.task
+
+    def _read(self, path: Path) -> LabelledRows:
+        task = self._task()
         return read_data_file(
             path,
             columns=task.columns,
@@ -367,13 +392,16 @@ class Story:
                 self.challenger,
                 self.canary,
                 self.poison,
-                self.broken_canary,
+                self.bad_canary,
             ),
             start=1,
         ):
             started = time.monotonic()
             act = play()
             act.seconds = time.monotonic() - started
+            if act.outcome is Outcome.WRONG and not self.learnable and play in self._about_quality():
+                act.outcome = Outcome.NOT_SHOWN
+                act.notes.append("needs a model that knows something, and no model of this file does")
             act.title = f"{number}. {act.title}"
             self.acts.append(act)
             self.done(act)
