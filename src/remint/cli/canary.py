@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from rich import box
 from rich.table import Table
 
 from remint.cli.common import CommandParser, dump_json, emit_json, stderr
@@ -167,7 +168,8 @@ def _step(args: argparse.Namespace) -> int:
     if args.output is not None and not args.dry_run:
         emit_json(verdict, output=args.output, as_json=False)  # the evidence, before traffic moves by it
     move = step(place, verdict)
-    _show_move(move, dry_run=args.dry_run)
+    if move.action is not None:
+        _show_move(move, dry_run=args.dry_run)
     emit_json(verdict, output=None, as_json=args.json)
     return _exit_code(args, verdict)
 
@@ -235,7 +237,7 @@ def _exit_code(args: argparse.Namespace, verdict: Mapping[str, Any]) -> int:
 
 def _show_move(move: Move, *, dry_run: bool) -> None:
     if move.action is None:
-        stderr.print("nothing to do")
+        stderr.print(f"nothing done: {move.reason}", markup=False)
         return
     state = move.after
     did = f"would {move.action}" if dry_run else f"{move.action} done"
@@ -246,20 +248,22 @@ def _show_move(move: Move, *, dry_run: bool) -> None:
 
 def _show_verdict(verdict: Mapping[str, Any]) -> None:
     """One line a signal: the share of bad outcomes of both tracks, the evidence, and how much worse it may be."""
-    table = Table(title=f"release {verdict['release']}, canary at {verdict['share']:.0%}", title_justify="left")
-    for name in ("signal", "stable", "canary", "e-value", "limit", "at most worse", "verdict"):
-        table.add_column(name, justify="left" if name in {"signal", "verdict"} else "right")
+    title = f"release {verdict['release']}, canary at {verdict['share']:.0%}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    for name in ("signal", "stable", "canary", "e-value", "limit", "worse by", "verdict"):
+        table.add_column(name, justify="left" if name in {"signal", "verdict"} else "right", no_wrap=True)
     worst = {"pass": 0, "inconclusive": 1, "fail": 2}
     for signal, evidence in verdict["evidence"].items():
         verdicts = [f["verdict"] for f in verdict["findings"] if f["field"] == signal]
         shown = max(verdicts, key=worst.__getitem__)
+        bad = list(evidence["stable"])[1]
         table.add_row(
-            signal,
+            signal if signal == bad else f"{signal} {bad}",
             _bad(evidence["stable"]),
             _bad(evidence["canary"]),
             f"{evidence['e_value']:.3g}",
             f"{evidence['limit']:.0f}",
-            f"{max(0.0, -evidence['lower_bound']):.3f}",
+            f"<= {max(0.0, -evidence['lower_bound']):.3f}",
             f"[{_VERDICTS[shown]}]{shown}[/]",
         )
     if table.row_count:
@@ -269,6 +273,5 @@ def _show_verdict(verdict: Mapping[str, Any]) -> None:
 
 
 def _bad(counts: Mapping[str, int]) -> str:
-    """``3 error of 812``: the second bucket is the bad one."""
-    (bad, number), total = list(counts.items())[1], sum(counts.values())
-    return f"{number} {bad} of {total}"
+    """``3 / 812``: the second bucket is the bad one."""
+    return f"{list(counts.values())[1]} / {sum(counts.values())}"

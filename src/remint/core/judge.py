@@ -168,7 +168,10 @@ def judge(
         answer = Answer.HOLD
 
     findings = (*harm, *split, *proof, full, duration)
-    return Judgement(answer=answer, summary=_summary(answer, findings), findings=findings, evidence=evidence)
+    # What holds, the nearest first: proof is not asked for before the step is full and its counts can be compared.
+    blocking = [f for f in (full, *split, *alone) if f.verdict is not Verdict.PASS] or proof
+    summary = _summary(answer, findings, blocking=[*blocking, duration])
+    return Judgement(answer=answer, summary=summary, findings=findings, evidence=evidence)
 
 
 def nothing_to_judge(release: str) -> Judgement:
@@ -345,13 +348,12 @@ def _duration(elapsed: timedelta | None, policy: JudgePolicy, *, settled: bool) 
     )
 
 
-def _summary(answer: Answer, findings: Sequence[Finding]) -> str:
-    reasons = {verdict: [f.reason for f in findings if f.verdict is verdict] for verdict in Verdict}
+def _summary(answer: Answer, findings: Sequence[Finding], *, blocking: Sequence[Finding]) -> str:
     match answer:
         case Answer.ROLLBACK:
-            return "; ".join(reasons[Verdict.FAIL])
+            return "; ".join(f.reason for f in findings if f.verdict is Verdict.FAIL)
         case Answer.HOLD:
-            return "; ".join(dict.fromkeys(reasons[Verdict.INCONCLUSIVE])) or "nothing is proven yet"
+            return "; ".join(f.reason for f in blocking if f.verdict is Verdict.INCONCLUSIVE)
         case Answer.ADVANCE:
             return "no evidence of harm and enough units at this step"
         case Answer.PROMOTE:
