@@ -14,10 +14,11 @@ SCHEMA = Schema(pipeline="reviews", features=FEATURES, label="liked", classes=("
 
 
 def write(count: int, *, seed: int, language: str = "w") -> np.ndarray:
-    """Texts of 5 to 15 words whose frequencies fall as those of a language do."""
+    """Texts of 5 to 15 words, most of them rare: in two or three texts, or in none."""
     random = np.random.default_rng(seed)
     texts = [
-        " ".join(f"{language}{word}" for word in random.zipf(1.5, size=random.integers(5, 16))) for _ in range(count)
+        " ".join(f"{language}{word}" for word in random.integers(3_000, size=random.integers(5, 16)))
+        for _ in range(count)
     ]
     return np.array(texts, dtype=object)
 

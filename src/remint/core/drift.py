@@ -80,7 +80,7 @@ def divergence(reference: npt.ArrayLike, current: npt.ArrayLike) -> Divergence:
 
 
 def smallest_detectable_psi(*, bins: int, n_eff: float, material_psi: float, alpha: float) -> float:
-    """The true PSI that the test finds with 80 % power at ``alpha``; infinite with a single bin, which shows nothing."""
+    """The true PSI that the test finds with 80 % power at ``alpha``; infinite with a single bin: it shows nothing."""
     if bins < 2:
         return math.inf
     freedom = bins - 1
