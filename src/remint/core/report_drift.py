@@ -14,8 +14,8 @@ Json = Mapping[str, Any]
 
 
 def drifted_fields(decision: Json) -> list[Json]:
-    """The fields to be shown, the most moved first: those that drifted, else the three that moved most."""
-    drift = sorted(decision["drift"], key=lambda field: -field["sigmas"])
+    """The fields to be shown, in the decision's order: those that drifted, else the three that moved most."""
+    drift: list[Json] = list(decision["drift"])
     return [field for field in drift if field["drifted"]][:_MOST_FIELDS] or drift[:3]
 
 
