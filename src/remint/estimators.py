@@ -4,8 +4,8 @@ They are the protocol that ``train.estimator: module:function`` names, and an ex
 ``(schema, parameters, seed)`` that returns an unfitted classifier with ``fit(X, y)``, ``predict_proba(X)`` and
 ``classes_``. X is ``Table.matrix()``; y holds class codes, the index into ``schema.classes``.
 
-What a live request may hold never makes them fail: a missing value, an unseen category, an empty text, a code point
-that is no character. High cardinalities are bounded by grouping rare values.
+What a live request may hold never makes them fail: a missing or infinite number, an unseen category, an empty text, a
+code point that is no character. High cardinalities are bounded by grouping rare values.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def linear(schema: Schema, parameters: Mapping[str, Any], seed: int) -> Pipeline
     classifier = _configured(LogisticRegression, schema, {"max_iter": 1000, **parameters}, seed)
     steps: list[tuple[str, Any, Any]] = []
     if numeric := _positions(schema, Kind.NUMERIC):
-        imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-        steps.append(("numeric", make_pipeline(imputer, StandardScaler()), numeric))
+        imputer = SimpleImputer(strategy="median", add_indicator=True)
+        steps.append(("numeric", make_pipeline(FiniteNumbers(), imputer, StandardScaler()), numeric))
     if categorical := _positions(schema, Kind.CATEGORICAL):
         encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=_ONE_HOT_CATEGORIES)
         steps.append(("categorical", encoder, categorical))
@@ -83,20 +83,25 @@ def boosting(schema: Schema, parameters: Mapping[str, Any], seed: int) -> Pipeli
         encoded_missing_value=np.nan,
         max_categories=_ORDINAL_CATEGORIES,
     )
-    steps = [("numeric", EmptyAsZero(), numeric), ("categorical", encoder, categorical)]
+    steps = [("numeric", FiniteNumbers(), numeric), ("categorical", encoder, categorical)]
     features = ColumnTransformer([step for step in steps if step[2]])
     return Pipeline([("features", features), ("classifier", classifier)])
 
 
-class EmptyAsZero(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Numbers as they are, but a column without any value in the training rows is 0: histogram trees cannot bin it."""
+class FiniteNumbers(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Numbers as scikit-learn takes them: infinity is missing, and a column that had no value in training is 0.
 
-    def fit(self, X: npt.NDArray[Any], y: object = None) -> EmptyAsZero:  # noqa: ARG002, N803 - scikit-learn's names
-        self.empty_ = np.isnan(X.astype(np.float64)).all(axis=0)
+    An empty column would otherwise break the binning of histogram trees, and infinity any estimator. What later rows
+    hold in such a column, the model has learned nothing about.
+    """
+
+    def fit(self, X: npt.NDArray[Any], y: object = None) -> FiniteNumbers:  # noqa: ARG002, N803 - scikit-learn's names
+        self.empty_ = ~np.isfinite(X.astype(np.float64)).any(axis=0)
         return self
 
     def transform(self, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:  # noqa: N803 - scikit-learn's name
-        return np.where(self.empty_, 0.0, X.astype(np.float64))
+        numbers = X.astype(np.float64)
+        return np.where(self.empty_, 0.0, np.where(np.isinf(numbers), np.nan, numbers))
 
 
 def clean_text(text: object) -> str:

@@ -22,7 +22,7 @@ TRUSTED_TYPES: Final = (
     # Histogram boosting checks its input by a partial of check_array; what a partial calls has to be trusted by itself.
     "functools.partial",
     "sklearn.utils.validation.check_array",
-    "remint.estimators.EmptyAsZero",
+    "remint.estimators.FiniteNumbers",
     "remint.estimators.clean_text",
     # skops does not trust it because scikit-learn follows the indices in its nodes unchecked: _check_trees checks them.
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",

@@ -38,14 +38,12 @@ class Table:
         """What an estimator sees, shape (rows, features): float64 where every feature is numeric, else object.
 
         Missing is NaN in numeric columns and None in the others, so that an imputer can tell it from any value.
-        Infinity, which no estimator takes, is shown to it as missing; the profile still counts it as out of range.
         """
         arrays = [self.columns[c.name] for c in self.features]
         dtype = np.float64 if all(c.kind is Kind.NUMERIC for c in self.features) else object
         out = np.empty((self.rows, len(arrays)), dtype=dtype)
         for i, values in enumerate(arrays):
-            numeric = values.dtype == np.float64
-            out[:, i] = np.where(np.isinf(values), np.nan, values) if numeric else values
+            out[:, i] = values
         return out
 
     def to_rows(self) -> list[dict[str, Any]]:
