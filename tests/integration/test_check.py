@@ -133,6 +133,21 @@ def test_an_asked_window_is_kept_but_never_from_before_the_promotion(pipeline: P
     assert checked.document["window"]["start"] == "2026-05-01T00:00:00.000000Z"
 
 
+def test_every_decision_keeps_its_published_schema(pipeline: Pipeline, dead_url: str) -> None:
+    schema = json.loads((ROOT / "schemas" / "decision.schema.json").read_text())
+    pipeline.serve(draw(1_000, seed=1, shift=0.6), right=200)
+    questions: list[dict[str, Any]] = [
+        {},
+        {"source": Source.PROMETHEUS, "prometheus_url": dead_url, "store_url": None},
+        {"manual_reason": "because"},
+        {"until": PROMOTED},  # an empty window
+    ]
+    for question in questions:
+        document = check(pipeline, dry_run=True, **question).document
+        jsonschema.validate(document, schema)
+        assert unseal(document, DocumentKind.DECISION, pipeline=PIPELINE) == document
+
+
 # -- no answer -------------------------------------------------------------------------------------------------------
 
 
