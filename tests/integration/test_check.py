@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
+from binaries import ROOT
 from check_examples import NOW, PIPELINE, PROMOTED, RULES, Pipeline, draw, exposition, make_pipeline
 from prometheus_server import PrometheusServer, prometheus_server
 from remint.adapters.git import Git
