@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from remint import __version__
 from remint.adapters.bundle import MANIFEST, METADATA, REFERENCE, predict, write_bundle
