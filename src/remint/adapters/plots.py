@@ -107,10 +107,9 @@ def differences(rows: Sequence[Difference]) -> str:
 
 def _svg(figure: Figure, name: str) -> str:
     out = io.StringIO()
-    nothing: dict[str, Any] = {"Date": None, "Creator": None}
-    figure.savefig(out, format="svg", metadata=nothing)
+    figure.savefig(out, format="svg", metadata={"Date": None})
     text = out.getvalue()
-    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     # Several plots share a page: their ids must not.
     text = re.sub(r'id="(?=[\w.-]+")', f'id="{name}-', text)
     text = text.replace("url(#", f"url(#{name}-").replace('href="#', f'href="#{name}-')

@@ -29,6 +29,15 @@ _ANSWERS: Final = {
 }
 _CANARY: Final = {"PROMOTE": "✅ promote", "ADVANCE": "⏩ advance", "HOLD": "⏸️ hold", "ROLLBACK": "⏪ roll back"}
 _LOWER_IS_BETTER: Final = frozenset({"log_loss"})  # of metrics that no rule gives a direction
+_DROPPED: Final = {  # of summary.json, in words
+    "missing_label": "without a label:",
+    "missing_time": "without a time:",
+    "golden": "equal to a golden row:",
+    "fresh": "equal to a fresh row:",
+    "other_side": "equal to a row of another side:",
+    "duplicates": "duplicates:",
+    "after_until": "feedback that came later:",
+}
 _MOST_REASONS: Final = 5
 _MOST_COUNTS: Final = 12
 
@@ -248,9 +257,9 @@ def _data(evidence: Evidence) -> str:
     aside = {k: v for k, v in feedback["quarantine"].items() if v}
     put_aside = f"put aside: {_counts(aside)}" if aside else "nothing was put aside"
     lines += ["", f"Feedback up to number {feedback['until']}: {feedback['rows']} curated rows, {put_aside}."]
-    dropped = {k.replace("_", " "): v for k, v in summary["dropped"].items() if v}
+    dropped = {_DROPPED.get(k, k): v for k, v in summary["dropped"].items() if v}
     if dropped:
-        lines.append(f"Not used: {_counts(dropped)}.")
+        lines.append(f"Rows that are not used: {_counts(dropped)}.")
     return "\n".join(lines)
 
 

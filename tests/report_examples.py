@@ -1,0 +1,164 @@
+"""Sealed documents made by the code that makes them, for reports and contracts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from remint.core.document import DocumentKind, seal
+from remint.core.drift import measure_drift
+from remint.core.gate import (
+    Acceptance,
+    Comparison,
+    Direction,
+    GateRule,
+    MetricRole,
+    Pair,
+    ServiceLimits,
+    ServiceProbe,
+    accept,
+    judge,
+    judge_service,
+    verdict_of,
+)
+from remint.core.paired import Noise
+from remint.core.profile import FieldRole, Reference, build_reference
+from remint.core.schema import Column, Kind, Schema
+from remint.core.table import Table
+from remint.core.trigger import Answer, RuleKind, RuleResult, RuleState
+
+PIPELINE = "shop"
+BUNDLE, OLD_BUNDLE = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+
+
+def reference(name: str = "age", *, shift: float = 0.0, rows: int = 500) -> tuple[Reference, dict[str, Any]]:
+    """A reference profile of one numeric column, and the counts of a window that moved by ``shift`` sigmas."""
+    schema = Schema(
+        pipeline=PIPELINE, features=(Column(name=name, kind=Kind.NUMERIC),), label="y", classes=("no", "yes")
+    )
+    values = np.random.default_rng(0).normal(size=rows)
+    said = np.where(values > 0, "yes", "no").astype(object)
+    sure = 0.5 + np.abs(np.tanh(values)) / 2
+    found = build_reference(
+        schema, Table(schema.features, {name: values}), held_out_predicted=said, held_out_confidence=sure
+    )
+    return found, dict(found.count(Table(schema.features, {name: values + shift}), said, sure))
+
+
+def decision(name: str = "age", *, shift: float = 1.0, **changes: Any) -> dict[str, Any]:
+    profile, counts = reference(name, shift=shift)
+    drift = measure_drift(profile, counts, role=FieldRole.FEATURE, material_psi=0.02, alpha=0.001)
+    reason = f"features drifted: {name} by 0.95 sigma"
+    rules = [RuleResult(name="drift", kind=RuleKind.DRIFT, state=RuleState.OK, fired=True, reason=reason)]
+    body = {
+        "created_at": "2026-11-21T10:00:00.000000Z",
+        "run_id": "shop-20261121T100000Z-0a1b2c",
+        "answer": Answer.RETRAIN.value,
+        "summary": f"Retrain: {reason}",
+        "reasons": [reason],
+        "champion": {
+            "tag": "shop#stable#1",
+            "version": "v1.0.0",
+            "commit": "c" * 40,
+            "bundle": OLD_BUNDLE,
+            "reference": profile.id,
+        },
+        "window": {"start": "2026-11-14T10:00:00.000000Z", "end": "2026-11-21T10:00:00.000000Z"},
+        "source": "log",
+        "until": {"sequence": 900, "arrived_at": "2026-11-21T09:30:00.000000Z"},
+        "rows": 500,
+        "fresh_labels": 900,
+        "rules": [rule.to_json() for rule in rules],
+        "drift": [field.to_json() for field in drift],
+    }
+    return seal(DocumentKind.DECISION, PIPELINE, {**body, **changes}, parents=[profile.id])
+
+
+def comparison(rows_name: str, champion: float | None, challenger: float, *, rows: int = 270) -> Comparison:
+    difference = challenger - (champion or 0)
+    noise = {"accuracy": Noise(low=difference - 0.02, high=difference + 0.02)} if champion is not None else {}
+    pair = Pair(champion=champion, challenger=challenger)
+    return Comparison(
+        rows_name=rows_name,
+        rows=rows,
+        keys=rows,
+        has_champion=champion is not None,
+        metrics={"accuracy": pair},
+        noise=noise,
+    )
+
+
+def gate(
+    *,
+    fresh: tuple[float | None, float] = (0.72, 0.81),
+    golden: tuple[float | None, float] = (0.85, 0.84),
+    rows: int = 270,
+    accepted_by: str | None = None,
+    service: ServiceProbe | None = None,
+    boot: bool = True,
+    notes: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    judged, guarded = comparison("fresh", *fresh, rows=rows), comparison("golden", *golden)
+    rules = [
+        GateRule(metric="accuracy", role=role, direction=Direction.HIGHER, tolerance=0.02, floor=0.6)
+        for role in (MetricRole.GATE, MetricRole.GUARD)
+    ]
+    findings = judge(rules, judged=judged, golden=guarded, min_rows=50)
+    probe = service or ServiceProbe(
+        boot_seconds=1.5,
+        p95_latency_seconds=0.004,
+        memory_bytes=220_000_000,
+        golden_rows=50,
+        golden_mismatches=0,
+        requests=100,
+    )
+    if boot:
+        findings += judge_service(
+            probe, ServiceLimits(p95_latency_seconds=0.5, memory_bytes=1_500_000_000, boot_seconds=60)
+        )
+    acceptances = []
+    if accepted_by is not None:
+        from gate_examples import NOW
+
+        acceptances = [Acceptance(rule="guard:accuracy", reason="a new world", by=accepted_by, bundle=BUNDLE, at=NOW)]
+    findings, used = accept(findings, acceptances, bundle=BUNDLE)
+    profile, _ = reference()
+
+    def shown(found: Comparison) -> dict[str, Any]:
+        return {
+            name: {
+                **pair.to_json(),
+                "interval": None if name not in found.noise else {"low": -0.01, "high": 0.03},
+            }
+            for name, pair in found.metrics.items()
+        }
+
+    body = {
+        "created_at": "2026-11-21T12:00:00.000000Z",
+        "verdict": verdict_of(findings).value,
+        "judged_on": "fresh",
+        "notes": list(notes),
+        "findings": [finding.to_json() for finding in findings],
+        "challenger": {"bundle": BUNDLE, "reference": profile.id, "training_rows": 786},
+        "champion": None if fresh[0] is None else {"tag": "shop#stable#1", "version": "v1.0.0", "bundle": OLD_BUNDLE},
+        "rows": {"fresh": rows, "golden": 270, "test": 0},
+        "metrics": {"fresh": shown(judged), "golden": shown(guarded), "test": {}},
+        "service": probe.to_json() if boot else None,
+        "accepted": [acceptance.to_json() for acceptance in used],
+    }
+    return seal(DocumentKind.GATE, PIPELINE, body, parents=[profile.id])
+
+
+def summary(**changes: Any) -> dict[str, Any]:
+    sides = ("train", "held_out", "test", "fresh", "golden")
+    return {
+        "pipeline": PIPELINE,
+        "classes": ["no", "yes"],
+        "rows": dict.fromkeys(sides, 10),
+        "sources": {side: {"data": 4, "feedback": 6} for side in sides},
+        "labels": {side: {"no": 3, "yes": 7} for side in sides},
+        "dropped": {"missing_label": 0, "golden": 60},
+        "feedback": {"rows": 900, "until": 900, "quarantine": {"contradiction": 12, "no_label": 0}},
+        **changes,
+    }

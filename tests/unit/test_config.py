@@ -1,0 +1,130 @@
+"""params.yaml: what is refused, and in which words."""
+
+from __future__ import annotations
+
+import copy
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from remint.config import AgeRule, DriftRule, load_params, parse_duration, parse_params
+from remint.errors import ConfigError, ExitCode
+
+GOOD: dict[str, Any] = {
+    "pipeline": "shop",
+    "task": {"data": "data/d.csv", "label": "y", "columns": {"x": "numeric", "day": "ignored"}},
+    "prepare": {"golden": {"sha256": "0" * 64}},
+    "train": {"estimator": "remint.estimators:linear"},
+    "gate": {"rules": [{"metric": "accuracy", "role": "gate", "floor": 0.6}]},
+    "check": {"rules": {"moved": {"kind": "drift", "role": "feature"}, "old": {"kind": "age", "max_age": "90d"}}},
+}
+
+
+def changed(path: str, value: Any) -> str:
+    """The good params with one key set; ``...`` takes it away."""
+    document = copy.deepcopy(GOOD)
+    *parents, last = path.split(".")
+    place: Any = document
+    for key in parents:
+        place = place[int(key)] if isinstance(place, list) else place.setdefault(key, {})
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return yaml.safe_dump(document)
+
+
+def test_the_defaults_are_those_that_are_documented() -> None:
+    params = parse_params(yaml.safe_dump(GOOD))
+    assert params.check.window == timedelta(days=7)
+    assert isinstance(params.check.rules["moved"], DriftRule)
+    assert isinstance(params.check.rules["old"], AgeRule)
+    assert [c.name for c in params.task.features] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("pipline", "shop", "params.yaml: pipline: unknown key (did you mean 'pipeline'?)"),
+        ("prepare.test_shar", 0.2, "params.yaml: prepare.test_shar: unknown key (did you mean 'test_share'?)"),
+        ("gate.rules.0.tolerence", 0.1, "params.yaml: gate.rules.0.tolerence: unknown key (did you mean 'tolerance'?)"),
+        ("gate.service.p95_latency", 1, "unknown key (did you mean 'p95_latency_seconds'?)"),
+        ("check.windw", "7d", "params.yaml: check.windw: unknown key (did you mean 'window'?)"),
+        ("check.rules.moved.material_ps", 0.1, "unknown key (did you mean 'material_psi'?)"),
+        ("check.rules.old.max_ag", "3d", "unknown key (did you mean 'max_age'?)"),
+        ("serve.zzz", 1, "params.yaml: serve.zzz: unknown key"),
+    ],
+)
+def test_an_unknown_key_names_the_one_that_was_meant(path: str, value: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_params(changed(path, value))
+    assert message in str(refused.value)
+    assert refused.value.exit_code is ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("pipeline", "Shop EU", "params.yaml: pipeline: 'Shop EU' is not a slug"),
+        ("pipeline", ..., "params.yaml: pipeline: Field required"),
+        ("task.columns.x", "number", "params.yaml: task.columns.x: Input should be 'numeric'"),
+        ("task.columns", {"y": "numeric"}, "the label 'y' is also among the columns"),
+        ("task.columns", {"day": "ignored"}, "there is nothing to learn from"),
+        ("task.time", {"column": "x"}, "the time column 'x' must be 'ignored'"),
+        ("task.time", {"column": "day", "zone": "Mars/Base"}, "'Mars/Base' is not a time zone"),
+        ("prepare.test_share", 1.5, "params.yaml: prepare.test_share: Input should be less than 1, got 1.5"),
+        ("prepare.test_share", 0.8, "leave less than a tenth to train on"),
+        ("prepare.test_share", float("nan"), "params.yaml: prepare.test_share: Input should be"),
+        ("train.estimator", "linear", "'linear' is not module:function"),
+        ("gate.rules", [], "params.yaml: gate.rules:"),
+        ("gate.rules.0.role", "guide", "params.yaml: gate.rules.0.role: Input should be 'gate', 'guard' or 'info'"),
+        ("gate.rules.0.metric", "recall", "recall need task.positive"),
+        ("gate.rules.0.tolerance", -0.1, "params.yaml: gate.rules.0.tolerance:"),
+        ("evaluate.metrics", ["log_loss"], "gate.rules name accuracy, which evaluate.metrics does not measure"),
+        ("check.window", "7 days", "'7 days' is not a duration such as 90s, 15m, 6h, 7d or 2w"),
+        ("check.window", "0d", "'0d' is not a duration"),
+        ("check.rules.moved.kind", "drfit", "params.yaml: check.rules.moved"),
+        ("check.rules", {}, "params.yaml: check.rules:"),
+        ("canary.steps", [0.5, 0.1, 1.0], "steps must rise from above 0 to 1"),
+        ("canary.steps", [0.1, 0.5], "steps must rise from above 0 to 1"),
+        ("canary.on_timeout", "promote", "params.yaml: canary.on_timeout:"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_its_key(path: str, value: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_params(changed(path, value))
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_unquoted_date_is_refused_because_dvc_cannot_read_it() -> None:
+    text = yaml.safe_dump(GOOD) + "x-note: 2026-11-21T10:00:00Z\n"
+    with pytest.raises(ConfigError, match=r"x-note: an unquoted date, which DVC cannot read \(put it in quotes\)"):
+        parse_params(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [", "line 2: not YAML"), ("", "is empty"), ("- a", "not a mapping")]
+)
+def test_what_is_no_mapping_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_params(f"{text}\n")
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"not found .*remint init"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_params(tmp_path / "binary")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("15m", 900), ("6h", 21_600), ("1.5d", 129_600), ("2w", 1_209_600)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == timedelta(seconds=seconds)
+    assert parse_duration(timedelta(seconds=seconds)) == timedelta(seconds=seconds)
