@@ -105,8 +105,9 @@ class Dvc:
                 "dir": merged.get("cache", {}).get("dir") or str(other.root / ".dvc" / "cache"),
             }
             local["remote"] = {name: _given(remote) for name, remote in merged.get("remote", {}).items()}
-            if name := merged.get("core", {}).get("remote"):
-                local["core"] = {"remote": name}
+            core = {"autostage": True}  # without it DVC tells the user which files to add
+            name = merged.get("core", {}).get("remote")
+            local["core"] = {**core, "remote": name} if name else core
 
     # -- what git has to track, what a revision holds ----------------------------------------------------------------
 

@@ -16,6 +16,8 @@ from remint.errors import ConfigError, ServiceError
 
 ORIGIN: Final = "origin"
 ZERO: Final = "0" * 40
+#: Before the verb: a team's hooks are for people. They may change files, and DVC's would check everything out again.
+HOOKLESS: Final = ("-c", f"core.hooksPath={os.devnull}")
 _TIMEOUT_SECONDS: Final = 600.0
 #: What git exports to hooks and aliases; inherited, it would point our commands at another repository or index.
 _FOREIGN: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")
@@ -56,7 +58,7 @@ class Git:
     def run_bytes(self, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> bytes:
         answer = self._call(*args, stdin=stdin, env=env)
         if answer.returncode != 0:
-            raise ConfigError(f"git {args[0]} failed: {_last_line(answer.stderr)}", where=str(self.path))
+            raise ConfigError(f"git {_verb(args)} failed: {_last_line(answer.stderr)}", where=str(self.path))
         return answer.stdout
 
     def succeeds(self, *args: str) -> bool:
@@ -66,15 +68,18 @@ class Git:
     def _call(
         self, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            ["git", *args],
-            cwd=self.path,
-            input=b"" if stdin is None else stdin,
-            capture_output=True,
-            check=False,
-            timeout=_TIMEOUT_SECONDS,
-            env={**clean_environment(), "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(env or {})},
-        )
+        try:
+            return subprocess.run(
+                ["git", *args],
+                cwd=self.path,
+                input=b"" if stdin is None else stdin,
+                capture_output=True,
+                check=False,
+                timeout=_TIMEOUT_SECONDS,
+                env={**clean_environment(), "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(env or {})},
+            )
+        except subprocess.TimeoutExpired:
+            raise ServiceError(f"git {_verb(args)} took more than {_TIMEOUT_SECONDS:.0f} s") from None
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -156,7 +161,7 @@ class Git:
         """
         self.remove_worktree(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.run("worktree", "add", "--quiet", "--force", "--detach", str(path), commit)
+        self.run(*HOOKLESS, "worktree", "add", "--quiet", "--force", "--detach", str(path), commit)
         inside = path / self.prefix
         if not inside.is_dir():
             raise ConfigError(f"{commit[:12]} has no directory {self.prefix!r}", where=str(self.toplevel))
@@ -207,10 +212,7 @@ class Git:
         raise ServiceError(f"git push failed: {line.split(chr(9))[-1] or _last_line(answer.stderr)}", where=ORIGIN)
 
     def _talk(self, *args: str) -> str:
-        try:
-            answer = self._call(*args)
-        except subprocess.TimeoutExpired:
-            raise ServiceError(f"git {args[0]} took more than {_TIMEOUT_SECONDS:.0f} s", where=ORIGIN) from None
+        answer = self._call(*args)
         if answer.returncode != 0:
             raise ServiceError(f"git {args[0]} failed: {_last_line(answer.stderr)}", where=ORIGIN)
         return answer.stdout.decode("utf-8", "surrogateescape")
@@ -219,6 +221,10 @@ class Git:
 def clean_environment() -> dict[str, str]:
     """Our environment without what git sets for hooks and aliases, which would redirect the commands that we start."""
     return {key: value for key, value in os.environ.items() if key not in _FOREIGN}
+
+
+def _verb(args: Sequence[str]) -> str:
+    return next(arg for arg in args if arg not in HOOKLESS)
 
 
 def _last_line(text: bytes) -> str:

@@ -6,9 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.table import Table
-from rich.text import Text
-
 from remint.cli.common import emit_json, stderr
 from remint.core.document import format_time
 from remint.core.ledger import LedgerEvent, is_run_id
@@ -50,13 +47,11 @@ def run(args: argparse.Namespace) -> int:
         for entry in ledger.entries()
         if (args.event is None or entry.event == args.event) and (args.run_id is None or entry.run_id == args.run_id)
     ][-(args.last or 0) :]
-    shown = Table("at", "event", "run", "what", box=None, pad_edge=False, header_style="bold")
     for entry in entries:
         words = (str(entry.data[key]) for key in ("answer", "outcome", "rule", "error") if entry.data.get(key))
-        shown.add_row(format_time(entry.at), entry.event.value, entry.run_id, Text(" ".join(words)))
-    if entries:
-        stderr.print(shown)
-    else:
+        line = f"{format_time(entry.at)}  {entry.event.value:<16}  {entry.run_id}  {' '.join(words)}"
+        stderr.print(line.rstrip(), markup=False)
+    if not entries:
         stderr.print("No such entry in the ledger.")
     emit_json([entry.to_json() for entry in entries], output=args.output, as_json=args.json)
     return ExitCode.ANSWERED

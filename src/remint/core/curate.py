@@ -24,7 +24,6 @@ from typing import Final
 
 import numpy as np
 
-from remint.core.document import canonical_json
 from remint.core.feedback import Answer, FeedbackRow
 from remint.core.rows import LabelledRows, RowSource, objects
 from remint.core.schema import Schema
@@ -135,9 +134,9 @@ def curate(rows: Iterable[FeedbackRow], schema: Schema, *, golden_keys: Set[str]
     )
 
 
-def _order(row: FeedbackRow) -> tuple[int, str, bytes]:
+def _order(row: FeedbackRow) -> tuple[int, str, str, str, str]:
     # The sequence is unique in a store; the rest only makes any input have one order.
-    return row.sequence, row.prediction_id, canonical_json(row.to_json())
+    return row.sequence, row.prediction_id, row.reporter or "", row.answer.value, row.label or ""
 
 
 def _reporter(row: FeedbackRow) -> str:

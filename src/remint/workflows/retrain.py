@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from remint.adapters.dvc import WORKTREES, Dvc, Progress
 from remint.adapters.files import write_atomically
-from remint.adapters.git import Git
+from remint.adapters.git import HOOKLESS, Git
 from remint.adapters.ledger import Ledger
 from remint.adapters.lock import hold
 from remint.adapters.params_file import write_until
@@ -255,8 +255,8 @@ class _Run:
         message = f"Retrain {self.pipeline}\n\n{self.decision['summary']}\n\n{trailers}\n"
         at = format_time(parse_time(self.decision["created_at"]))
         dates = {"GIT_AUTHOR_DATE": at, "GIT_COMMITTER_DATE": at}
-        # A team's commit hooks are for people: they may change files, and DVC's would check everything out again.
-        tree.run("commit", "--quiet", "--no-verify", "--file=-", stdin=message.encode(), env={**tree.identity, **dates})
+        environment = {**tree.identity, **dates}
+        tree.run(*HOOKLESS, "commit", "--quiet", "--file=-", stdin=message.encode(), env=environment)
         return tree.head()
 
     def _gate(self, params: Params, directory: Path) -> dict[str, Any]:
