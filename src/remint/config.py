@@ -16,6 +16,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from remint.core.document import is_slug
+from remint.core.gate import Direction, MetricRole
 from remint.core.schema import Column, Kind
 from remint.errors import ConfigError, did_you_mean
 
@@ -155,17 +156,6 @@ class Evaluate(Section):
         MetricName.F1_MACRO,
         MetricName.LOG_LOSS,
     )
-
-
-class Direction(StrEnum):
-    HIGHER = "higher"
-    LOWER = "lower"
-
-
-class MetricRole(StrEnum):
-    GATE = "gate"  # on the freshest labelled rows
-    GUARD = "guard"  # on the golden set
-    INFO = "info"
 
 
 class MetricRule(Section):

@@ -1,4 +1,4 @@
-"""Files as contracts: what the code writes fits its JSON Schema; what was changed or is of another version is refused."""
+"""Files as contracts: what the code writes fits its schema; what was changed or is of another version is refused."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_an_unknown_outcome_is_an_error() -> None:
 
 
 def test_an_acceptance_counts_for_its_own_run_alone() -> None:
-    accepted = {"rule": "guard:accuracy", "reason": "the world changed", "by": "kim"}
+    accepted = {"rule": "guard:accuracy", "reason": "the world changed", "by": "kim", "bundle": "sha256:a"}
     entries = [entry(LedgerEvent.ACCEPTANCE, **accepted), entry(LedgerEvent.ACCEPTANCE, run_id=OTHER, **accepted)]
     assert acceptances(entries, RUN) == [{**accepted, "at": "2026-11-21T11:00:00.000000Z"}]
 

@@ -170,9 +170,9 @@ def outcome_of(entry: LedgerEntry) -> RetrainOutcome:
 
 
 def acceptances(entries: Iterable[LedgerEntry], run_id: str) -> list[dict[str, Any]]:
-    """What people accepted for this run, as the gate reads it: ``{rule, reason, by, at}``."""
+    """What people accepted for this run, as the gate reads it: ``{rule, reason, by, bundle, at}``."""
     return [
-        {"rule": e.data["rule"], "reason": e.data["reason"], "by": e.data["by"], "at": format_time(e.at)}
+        {**{key: e.data[key] for key in ("rule", "reason", "by", "bundle")}, "at": format_time(e.at)}
         for e in entries
         if e.event is LedgerEvent.ACCEPTANCE and e.run_id == run_id
     ]

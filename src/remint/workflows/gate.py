@@ -19,9 +19,7 @@ from remint.core.document import DocumentKind, format_time, parse_time, seal
 from remint.core.gate import (
     Acceptance,
     Comparison,
-    Direction,
     GateRule,
-    MetricRole,
     Pair,
     ServiceLimits,
     ServiceProbe,
@@ -240,8 +238,8 @@ def _rules(params: Params) -> list[GateRule]:
     return [
         GateRule(
             metric=rule.metric.value,
-            role=MetricRole(rule.role.value),
-            direction=Direction(rule.direction.value),
+            role=rule.role,
+            direction=rule.direction,
             tolerance=rule.tolerance,
             floor=rule.floor,
         )
