@@ -30,7 +30,7 @@ TRUTH = ["ab"[i % 2] for i in range(80)]
 
 
 def test_healthy_traffic_uses_each_row_once() -> None:
-    stream = traffic.once(POOL, TRUTH, 1_000)
+    stream = traffic.once(POOL, TRUTH, 1_000, random=np.random.default_rng(1))
     assert stream.rows == 80
     assert len(set(row_keys(stream.table).tolist())) == 80
 
@@ -52,10 +52,11 @@ def test_drift_moves_a_number_by_one_sigma() -> None:
 
 
 def test_a_broken_column_arrives_empty_and_the_others_stay() -> None:
-    stream, name = traffic.broken(traffic.once(POOL, TRUTH, 10))
+    healthy = traffic.once(POOL, TRUTH, 10, random=np.random.default_rng(1))
+    stream, name = traffic.broken(healthy)
     assert name == "size"
     assert np.isnan(stream.table.columns["size"]).all()
-    assert stream.table.columns["note"].tolist() == POOL.columns["note"][:10].tolist()
+    assert stream.table.columns["note"].tolist() == healthy.table.columns["note"].tolist()
 
 
 def test_every_poisoned_label_is_wrong() -> None:

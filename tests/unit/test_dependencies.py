@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 _MODULES = {
     "prometheus-api-client": "prometheus_api_client",
     "prometheus-client": "prometheus_client",
+    "markdown-it-py": "markdown_it",
     "pyyaml": "yaml",
     "scikit-learn": "sklearn",
     "ruamel.yaml": "ruamel",

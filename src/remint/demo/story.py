@@ -126,7 +126,7 @@ class Story:
     def healthy(self) -> Act:
         act = Act(title="Healthy traffic", expected="HOLD")
         assert self.pool is not None
-        stream = traffic.once(self.pool.table, self.pool.labels.tolist(), _HEALTHY_ROWS)
+        stream = traffic.once(self.pool.table, self.pool.labels.tolist(), _HEALTHY_ROWS, random=self.random)
         self._check(act, stream, labels=int(_QUIET_LABELS * self._training_rows()))
         return act
 
@@ -142,18 +142,20 @@ class Story:
         if self.future is not None:
             future = self.future
             self._drift = lambda n: traffic.drawn(future.table, future.labels.tolist(), n, random=self.random)
-            self._check(act, self._drift(_DRIFT_ROWS), labels=_DRIFT_ROWS)
-            if act.outcome is Outcome.AS_IT_SHOULD:
-                act.notes.append("the file's own drift: its later rows against a model of its earlier ones")
+            # asked without being recorded: no cooldown follows, and labels alone must not make the answer
+            self._check(act, self._drift(_HEALTHY_ROWS), labels=0, dry_run=True)
+            if any(rule["kind"] == "drift" and rule["fired"] for rule in act.documents["decision"]["rules"]):
+                act.notes = ["the file's own drift: its later rows against a model of its earlier ones"]
             else:
-                act.notes.append(f"the file's own later rows: {act.got}; so drift is injected")
-        if act.outcome is not Outcome.AS_IT_SHOULD:
+                act.notes = ["the file's own later rows do not drift, so drift is injected"]
+                self._drift = None
+        if self._drift is None:
             pool = self.pool
             assert pool is not None
             self._drift = lambda n: traffic.drifted(
                 self._ordinary(n), pool.table, pool.labels.tolist(), random=self.random
             )
-            self._check(act, self._drift(_DRIFT_ROWS), labels=_DRIFT_ROWS)
+        self._check(act, self._drift(_DRIFT_ROWS), labels=_DRIFT_ROWS)
         self._decision = act.documents["decision"]
         return act
 
@@ -188,23 +190,34 @@ class Story:
         return act
 
     def poison(self) -> Act:
-        act = Act(title="Poisoned feedback", expected="gate fails, the champion stays")
+        act = Act(title="Poisoned feedback", expected="the lies do not get through")
         world = self.world
         before = world.state().stable
+        kept = self._curated_rows()
         stream = self._today(_POISON_ROWS)
         lies = traffic.poisoned(stream.truth, self._classes())
         self.say(f"{stream.rows} wrong labels")
-        world.feedback(self._send(stream), lies)
+        told = world.feedback(self._send(stream), lies)
         world.wait_until_scraped()
         decision = self._ask(["--retrain", "--reason", "somebody says that accuracy collapsed"])
         act.documents["decision"] = decision
-        act.rows = f"{stream.rows} predictions with wrong labels on purpose"
+        act.rows = f"{told} predictions with wrong labels on purpose"
+        through = max(0, self._curated_rows() - kept)
+        act.notes.append(f"curation put {told - through} of them aside: contradictions, duplicates, golden rows")
         self._retrain(act, decision)
         gate = act.documents["gate"]
         act.margin = "; ".join(f["reason"] for f in gate["findings"] if f["verdict"] == "fail")
-        stays = gate["verdict"] != "pass" and world.state().stable == before
-        act.end(f"gate: {gate['verdict']}, champion {'stays' if stays else 'was replaced'}", good=stays)
+        stays = world.state().stable == before
+        if gate["verdict"] != "pass":
+            act.end(f"gate: {gate['verdict']}, the champion stays", good=stays)
+        else:
+            act.end(f"{told - through} of {told} quarantined, the rest changed nothing", good=through <= 0.2 * told)
         return act
+
+    def _curated_rows(self) -> int:
+        """How many rows the product would train on or compare with today."""
+        counted = self.world.remint_json("feedback", "export", "--dry-run")
+        return int(counted["rows"])
 
     def bad_canary(self) -> Act:
         act = Act(title="A bad canary", expected="ROLLBACK")
@@ -235,14 +248,14 @@ class Story:
 
     # --- how they do it
 
-    def _check(self, act: Act, stream: Traffic, *, labels: int) -> None:
+    def _check(self, act: Act, stream: Traffic, *, labels: int, dry_run: bool = False) -> None:
         since = self._now()
         self.say(f"{stream.rows} predictions")
         answers = self._send(stream)
         heard = self.world.feedback(answers[:labels], stream.truth[:labels])
         self.world.wait_until_scraped()
         self.say("remint check")
-        decision = self._ask(["--since", since])
+        decision = self._ask(["--since", since, *(["--dry-run"] if dry_run else [])])
         act.documents["decision"] = decision
         scores = decision["drift"]
         act.rows = f"{stream.made}; {heard} labels"

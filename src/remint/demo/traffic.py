@@ -33,14 +33,9 @@ class Traffic:
         return self.table.rows
 
 
-def once(table: Table, truth: Sequence[str], count: int) -> Traffic:
-    """The first ``count`` rows of the pool, each once."""
-    index = np.arange(min(count, table.rows))
-    return Traffic(
-        table=table.take(index),
-        truth=tuple(truth[i] for i in index.tolist()),
-        made=f"{index.size} unseen rows, each once",
-    )
+def once(table: Table, truth: Sequence[str], count: int, *, random: np.random.Generator) -> Traffic:
+    """At most ``count`` rows, each once, from all over the pool: its order may be time."""
+    return drawn(table, truth, min(count, table.rows), random=random)
 
 
 def drawn(table: Table, truth: Sequence[str], count: int, *, random: np.random.Generator) -> Traffic:
