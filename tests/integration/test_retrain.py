@@ -169,6 +169,32 @@ def test_a_decision_is_dealt_with_once(published: tuple[World, RetrainResult, tu
     assert events(world) == before
 
 
+def test_ledger_and_registry_answer_on_the_command_line(
+    published: tuple[World, RetrainResult, tuple[str, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world, result, _ = published
+    monkeypatch.chdir(world.repo)
+
+    def answer(*command: str) -> Any:
+        assert main([*command, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert [e["event"] for e in answer("ledger")] == ["retrain_started", "retrain_finished"]
+    assert [e["data"]["outcome"] for e in answer("ledger", "--last", "1")] == ["published"]
+    assert answer("ledger", "--event", "canary") == []
+    assert main(["ledger", "--run", RUN_ID, "--file", "report.md"]) == 0
+    assert capsys.readouterr().out == (result.files / "report.md").read_text()
+    assert main(["ledger", "--run", RUN_ID, "--file", "absent"]) == 3
+    assert main(["ledger", "--run", RUN_ID, "--file", "../../ledger.jsonl"]) == 2
+    assert answer("registry", "champion")["tag"] == "churn#stable#1"
+    assert [v["tag"] for v in answer("registry", "show")["versions"]] == ["churn@v0.1.0"]
+    assert answer("registry", "register", BRANCH, "--bump", "patch", "--dry-run")["tag"] == "churn@v0.1.1"
+    assert answer("registry", "assign", BRANCH, "--dry-run")["tag"] == "churn#stable#2"
+    assert main(["registry", "champion", "--stage", "canary"]) == 3
+
+
 @pytest.mark.slow
 def test_killed_twice_and_started_again_it_ends_with_the_same_commit(
     published: tuple[World, RetrainResult, tuple[str, ...]], world: World

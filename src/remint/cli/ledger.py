@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--last {args.last}: at least 1")
     ledger = Ledger(Git(Path()), load_params().pipeline)
     if args.file is not None:
+        if Path(args.file).name != args.file or args.file == "..":
+            raise UsageError(f"--file {args.file!r} is not a file's name")
         return _print_file(ledger.attachment(_run_id(args.run_id), args.file), args)
     entries = [
         entry
@@ -64,9 +66,7 @@ def _run_id(text: str | None) -> str:
 
 
 def _print_file(content: bytes | None, args: argparse.Namespace) -> int:
-    if Path(args.file).name != args.file:
-        raise UsageError(f"--file {args.file!r} is not a file's name")
     if content is None:
         raise NoDataError(f"no file {args.file!r} is attached", where=args.run_id)
-    sys.stdout.buffer.write(content)
+    sys.stdout.write(content.decode("utf-8", "replace"))
     return ExitCode.ANSWERED
