@@ -111,6 +111,13 @@ class Story:
             act.end(f"gate: {gate['verdict']}", good=False)
             failed = [f["reason"] for f in gate["findings"] if f["verdict"] != "pass"]
             act.notes.append("no model of this file beats the floor, so it is served here only to go on: " + failed[0])
+        labels, counts = np.unique(self.pool.labels.astype(str), return_counts=True)
+        majority = counts.max() / counts.sum()
+        if metrics["test"]["accuracy"] <= majority:
+            self.learnable = False
+            act.notes.append(
+                f"no better than to say {labels[counts.argmax()]!r} always, which is right for {majority:.3f}"
+            )
         world.remint("registry", "register")
         self._export()
         world.remint("canary", "init", "--bundle", self._bundle())
@@ -119,7 +126,7 @@ class Story:
         world.serve()
         if not world.start_prometheus():
             act.notes.append("no Prometheus on this machine: the checks read the prediction log instead (source: log)")
-        if self.learnable:
+        if gate["verdict"] == "pass":
             act.end(f"serving {self._bundle()[7:19]}", good=True)
         return act
 
