@@ -70,8 +70,17 @@ class Difference:
     high: float
 
 
-def histograms(fields: Sequence[Histogram]) -> str:
-    """Small multiples: training beside the window, bin by bin."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One metric of both models, 0 to 1; ``champion`` is None where there is none."""
+
+    label: str
+    champion: float | None
+    challenger: float
+
+
+def histograms(fields: Sequence[Histogram], *, name: str = "drift") -> str:
+    """Small multiples: training beside the window, bin by bin. ``name`` is unique on the page."""
     rows = -(-len(fields) // _COLUMNS)
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(4.6 * _COLUMNS, 2.6 * rows), layout="constrained")
@@ -85,7 +94,7 @@ def histograms(fields: Sequence[Histogram]) -> str:
             axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
             if i == 0:
                 axes.legend(frameon=False, fontsize=8)
-        return _svg(figure, "drift")
+        return _svg(figure, name)
 
 
 def differences(rows: Sequence[Difference]) -> str:
@@ -103,6 +112,39 @@ def differences(rows: Sequence[Difference]) -> str:
         axes.margins(y=0.15)
         axes.set_xlabel("worse  ←  gain over the champion, with its 95 % interval  →  better")
         return _svg(figure, "gain")
+
+
+def pairs(rows: Sequence[Pair], *, name: str) -> str:
+    """Champion beside challenger, metric by metric."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(7.5, 0.4 * len(rows) + 0.7), layout="constrained")
+        axes = figure.subplots()
+        for place, row in enumerate(rows):
+            if row.champion is not None:
+                axes.barh(place - 0.2, row.champion, 0.4, color=REFERENCE, label="champion")
+            axes.barh(place + 0.2, row.challenger, 0.4, color=CURRENT, label="challenger")
+        axes.set_yticks(range(len(rows)), [row.label for row in rows])
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1)
+        handles, labels = axes.get_legend_handles_labels()
+        unique = dict(zip(labels, handles, strict=True))
+        axes.legend(unique.values(), unique.keys(), frameon=False, fontsize=8, loc="lower right")
+        return _svg(figure, name)
+
+
+def timeline(parts: Sequence[tuple[str, float, str]], *, name: str) -> str:
+    """One bar of (label, seconds, colour), end to end."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9.2, 1.2), layout="constrained")
+        axes = figure.subplots()
+        left = 0.0
+        for label, seconds, colour in parts:
+            axes.barh(0, seconds, left=left, color=colour, alpha=0.75, edgecolor=MUTED)
+            axes.text(left + seconds / 2, 0, label, ha="center", va="center")
+            left += seconds
+        axes.set_yticks([])
+        axes.set_xlabel("seconds; the number is the act's")
+        return _svg(figure, name)
 
 
 def _svg(figure: Figure, name: str) -> str:

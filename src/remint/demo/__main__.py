@@ -76,9 +76,8 @@ def _run(world: World, split: Split, label: str, arguments: argparse.Namespace) 
     )
     for act in acts:
         if "report_html" in act.documents:
-            number = act.title.split(".")[0]
             text = Path(act.documents["report_html"]).read_text(encoding="utf-8")
-            write_atomically(arguments.output / f"report-act-{number}.html", text)
+            write_atomically(arguments.output / f"report-act-{act.number}.html", text)
     if problem is not None:
         console.print(f"[bold red]the story broke off:[/bold red] {problem}", markup=True)
     not_shown = sum(act.outcome is Outcome.NOT_SHOWN for act in acts)

@@ -9,17 +9,22 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from remint import __version__
-from remint.demo import plots
-from remint.demo.story import Act
+from remint.adapters import plots
+from remint.demo.story import Act, Outcome
+
+_TONES = {Outcome.AS_IT_SHOULD: "good", Outcome.NOT_SHOWN: "open", Outcome.WRONG: "bad"}
+_COLOURS = {Outcome.AS_IT_SHOULD: plots.GOOD, Outcome.NOT_SHOWN: plots.MUTED, Outcome.WRONG: plots.BAD}
+_MOST_FIELDS = 4
 
 
 def render(acts: Sequence[Act], *, note: str, source: str, commands: Sequence[str], finished_at: datetime) -> str:
-    environment = Environment(
-        loader=PackageLoader("remint.demo"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    loader = PackageLoader("remint.demo")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template("page.html").render(
         acts=[_shown(act) for act in acts],
-        timeline=plots.timeline(acts),
+        timeline=plots.timeline(
+            [(act.number, act.seconds, _COLOURS[act.outcome]) for act in acts if act.seconds >= 1], name="timeline"
+        ),
         note=note,
         source=source,
         commands=commands,
@@ -35,10 +40,41 @@ def _shown(act: Act) -> dict[str, Any]:
     verdict = act.documents.get("verdict")
     return {
         "act": act,
-        "tone": {"as it should": "good", "this file cannot show it": "open", "not as it should": "bad"}[act.outcome],
-        "drift": plots.drift(decision["drift"]) if decision else "",
+        "tone": _TONES[act.outcome],
+        "drift": _drift(decision["drift"], f"drift{act.number}") if decision and decision["drift"] else "",
         "rules": decision["rules"] if decision else [],
         "reasons": decision["reasons"] if decision else [],
-        "metrics": plots.metrics(gate) if gate else "",
+        "metrics": _metrics(gate, f"metrics{act.number}") if gate else "",
         "findings": [*(gate["findings"] if gate else []), *(verdict["findings"] if verdict else [])],
     }
+
+
+def _drift(scores: Sequence[dict[str, Any]], name: str) -> str:
+    moved = sorted(scores, key=lambda score: -score["sigmas"])[:_MOST_FIELDS]
+    return plots.histograms(
+        [
+            plots.Histogram(
+                title=f"{score['field'][:40]}: {score['sigmas']:.2f} \N{GREEK SMALL LETTER SIGMA}",
+                labels=[label[:16] for label in score["bin_labels"]],
+                reference=_shares(score["reference_counts"]),
+                current=_shares(score["current_counts"]),
+            )
+            for score in moved
+        ],
+        name=name,
+    )
+
+
+def _metrics(gate: dict[str, Any], name: str) -> str:
+    rows = [
+        plots.Pair(label=f"{metric}, {side}", champion=pair["champion"], challenger=pair["challenger"])
+        for side, values in gate["metrics"].items()
+        for metric, pair in values.items()
+        if metric != "log_loss" and pair["challenger"] is not None
+    ]
+    return plots.pairs(rows, name=name) if rows else ""
+
+
+def _shares(counts: Sequence[int]) -> list[float]:
+    total = max(sum(counts), 1)
+    return [count / total for count in counts]

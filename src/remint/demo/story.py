@@ -55,6 +55,10 @@ class Act:
     documents: dict[str, Any] = field(default_factory=dict)
     report: str = ""
 
+    @property
+    def number(self) -> str:
+        return self.title.split(".")[0]
+
     def end(self, got: str, *, good: bool) -> None:
         self.got = got
         self.outcome = Outcome.AS_IT_SHOULD if good else Outcome.WRONG
