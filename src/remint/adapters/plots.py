@@ -128,7 +128,10 @@ def pairs(rows: Sequence[Pair], *, name: str) -> str:
         axes.set_xlim(0, 1)
         handles, labels = axes.get_legend_handles_labels()
         unique = dict(zip(labels, handles, strict=True))
-        axes.legend(unique.values(), unique.keys(), frameon=False, fontsize=8, loc="lower right")
+        # above the bars, never on one
+        axes.legend(
+            unique.values(), unique.keys(), frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2
+        )
         return _svg(figure, name)
 
 
