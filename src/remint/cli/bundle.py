@@ -66,7 +66,7 @@ def _export(args: argparse.Namespace) -> int:
         progress=lambda line: stderr.print(line, style="dim", markup=False),
     )
     verb = "Was there" if exported.present else "Exported"
-    stderr.print(f"{verb}: {escape(str(exported.path))} ({exported.commit[:12]})")
+    stderr.print(f"{verb}: {exported.bundle.id} in {escape(str(args.bundles))} (commit {exported.commit[:12]})")
     answer = {
         "id": exported.bundle.id,
         "path": str(exported.path),

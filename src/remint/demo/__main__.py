@@ -16,9 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from remint.cli.common import CommandParser, fail, write_atomically
+from remint.demo.act import Act, Outcome
 from remint.demo.files import Split, cut, example
 from remint.demo.page import render
-from remint.demo.story import Act, Outcome, Story, clean
+from remint.demo.story import Story, clean
 from remint.demo.world import DemoError, World, new_world
 from remint.errors import ExitCode, RemintError
 

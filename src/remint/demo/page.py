@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader
 
 from remint import __version__
 from remint.adapters import plots
-from remint.demo.story import Act, Outcome
+from remint.demo.act import Act, Outcome
 
 _TONES = {Outcome.AS_IT_SHOULD: "good", Outcome.NOT_SHOWN: "open", Outcome.WRONG: "bad"}
 _COLOURS = {Outcome.AS_IT_SHOULD: plots.GOOD, Outcome.NOT_SHOWN: plots.MUTED, Outcome.WRONG: plots.BAD}

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from remint.config import Params, Task, load_params
 from remint.core.document import format_time
 from remint.core.rows import LabelledRows
 from remint.demo import traffic
+from remint.demo.act import Act, Outcome
 from remint.demo.files import Split, swap_labels
 from remint.demo.traffic import Traffic
 from remint.demo.world import Answer, World
@@ -32,36 +32,6 @@ _CANARY_ROWS = 600  # users in one round, at the least
 _CANARY_ROUNDS = 25
 _QUIET_LABELS = 0.25  # new labels for each training row in a quiet act: fewer than the volume rule waits for
 _POISON_ROWS = 3_000
-
-
-class Outcome(StrEnum):
-    AS_IT_SHOULD = "as it should"
-    NOT_SHOWN = "this file cannot show it"
-    WRONG = "not as it should"
-
-
-@dataclass(slots=True, kw_only=True)
-class Act:
-    """What happened in one act, for the table and the page."""
-
-    title: str
-    expected: str
-    got: str = ""
-    outcome: Outcome = Outcome.WRONG
-    seconds: float = 0.0
-    rows: str = ""
-    margin: str = ""
-    notes: list[str] = field(default_factory=list)
-    documents: dict[str, Any] = field(default_factory=dict)
-    report: str = ""
-
-    @property
-    def number(self) -> str:
-        return self.title.split(".")[0]
-
-    def end(self, got: str, *, good: bool) -> None:
-        self.got = got
-        self.outcome = Outcome.AS_IT_SHOULD if good else Outcome.WRONG
 
 
 @dataclass(slots=True)
