@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -228,3 +229,13 @@ def test_a_failing_source_is_an_error_and_an_empty_one_is_no_data() -> None:
     assert no_answer("drift", RuleKind.DRIFT, NoDataError("empty")).state is RuleState.NO_DATA
     for error in (ServiceError("down"), AmbiguousSeriesError("two")):
         assert no_answer("drift", RuleKind.DRIFT, error).state is RuleState.ERROR
+
+
+def test_a_texts_measures_beyond_the_range_of_training_are_drift_and_not_broken_data() -> None:
+    profile = dataclasses.replace(AGE, name="note.unknown", column="note", measure=Measure.UNKNOWN)
+    reference = Reference(id="r", pipeline="p", training_rows=1000, fields=(profile,), vocabularies={})
+    window = WindowCounts(counts={"note.unknown": np.array([0, 0, 0, 0, 500])}, rows=500)
+    limits = {"missing_share": 0.1, "unseen_share": 0.2, "out_of_range_share": 0.2}
+    assert not integrity_rule("integrity", window, reference, **limits, alpha=ALPHA, min_rows=200).fired
+    value = dataclasses.replace(reference, fields=(dataclasses.replace(profile, measure=Measure.VALUE),))
+    assert integrity_rule("integrity", window, value, **limits, alpha=ALPHA, min_rows=200).fired

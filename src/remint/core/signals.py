@@ -15,7 +15,7 @@ import numpy as np
 from scipy.stats import beta, binom
 
 from remint.core.drift import FieldDrift, measure_drift
-from remint.core.profile import BELOW, MISSING, UNSEEN, Counts, FieldProfile, FieldRole, Reference
+from remint.core.profile import BELOW, MISSING, UNSEEN, Counts, FieldProfile, FieldRole, Measure, Reference
 from remint.core.trigger import RuleKind, RuleResult, RuleState
 from remint.core.verdict import Finding, Verdict
 from remint.errors import NoDataError, RemintError
@@ -273,7 +273,12 @@ class _Share:
 
 
 def _impossible(profile: FieldProfile) -> list[tuple[str, list[int]]]:
-    """The bins whose values the reference has hardly or not at all, by what is wrong with them."""
+    """The bins whose values the reference has hardly or not at all, by what is wrong with them.
+
+    A text's length or share of new words beyond the range of training is how a text drifts: nothing broke.
+    """
+    if profile.is_numeric and profile.measure is not Measure.VALUE:
+        return [("missing", [MISSING])]
     if profile.is_numeric:
         return [("missing", [MISSING]), ("out of range", [BELOW, profile.above])]
     return [("missing", [MISSING]), ("unseen", [UNSEEN])]

@@ -109,6 +109,10 @@ class Story:
         assert self.pool is not None
         stream = traffic.once(self.pool.table, self.pool.labels.tolist(), _HEALTHY_ROWS, random=self.random)
         self._check(act, stream, labels=int(_QUIET_LABELS * self._training_rows()))
+        needed = self._params().check.min_rows
+        if act.outcome is Outcome.WRONG and stream.rows < needed:
+            act.outcome = Outcome.NOT_SHOWN
+            act.notes.append(f"the file leaves {stream.rows} unseen rows; no answer is given on fewer than {needed}")
         return act
 
     def broken_column(self) -> Act:
@@ -336,9 +340,12 @@ class Story:
     def _export(self) -> None:
         self.world.remint("bundle", "export", "--rev", "HEAD", "--bundles", str(self.world.bundles))
 
-    def _task(self) -> Task:
+    def _params(self) -> Params:
         assert self.params is not None
-        return self.params.task
+        return self.params
+
+    def _task(self) -> Task:
+        return self._params().task
 
     def _read(self, path: Path) -> LabelledRows:
         task = self._task()
@@ -365,8 +372,7 @@ class Story:
         return int(self._metadata()["training_rows"])
 
     def _branch(self) -> str:
-        assert self.params is not None
-        return f"remint/retrain/{self.params.pipeline}"
+        return f"remint/retrain/{self._params().pipeline}"
 
     def _settle(self) -> None:
         state = self.world.state()
