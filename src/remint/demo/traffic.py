@@ -92,7 +92,7 @@ def drifted(traffic: Traffic, pool: Table, pool_truth: Sequence[str], *, random:
     for name in sorted(numeric, key=lambda n: -_association(pool.columns[n], pool_truth))[:_DRIFTED_COLUMNS]:
         known = pool.columns[name][np.isfinite(pool.columns[name])]
         step = SHIFT_SIGMAS * _spread(pool, name)
-        # towards the middle of the range: rows beyond it would be broken data, not drift
+        # to the side with more room: rows beyond the range would be broken data, not drift
         sign = 1.0 if known.max() - known.mean() > known.mean() - known.min() else -1.0
         moved = columns[name] + sign * step
         columns[name] = np.round(moved) if np.all(known == np.round(known)) and step >= 1 else moved
