@@ -6,7 +6,7 @@ Answers are values; failures are exceptions. Drift, a failed gate and a bad cana
 from __future__ import annotations
 
 from difflib import get_close_matches
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -92,11 +92,29 @@ class AmbiguousSeriesError(RemintError):
     code = "ambiguous-series"
 
 
+class Silence(StrEnum):
+    """Why a source has no answer. ``check.no_data`` says what each of them means."""
+
+    NO_SERIES = "no_series"  # nothing by that name and those labels
+    EMPTY = "empty"  # the series is there, or the log is, and counted nothing
+    TOO_FEW = "too_few"  # fewer rows or labels than a rule asks for
+    NAN = "nan"
+    STALE = "stale"  # was there, and stopped before the window's end: the scrape or the service died
+    COUNTER_RESET = "counter_reset"  # a process began anew, and what it had counted cannot be read
+    SERVER_ERROR = "server_error"
+
+
 class NoDataError(RemintError):
-    """The question has no answer yet: an empty window, NaN, an absent series, too few rows."""
+    """The question has no answer yet; ``silence`` says of which sort: an empty window, NaN, an absent series, ..."""
 
     exit_code = ExitCode.NO_DATA
     code = "no-data"
+
+    def __init__(
+        self, message: str, *, silence: Silence = Silence.EMPTY, where: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.silence = silence
 
 
 class ServiceError(RemintError):

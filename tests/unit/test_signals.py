@@ -10,19 +10,11 @@ import pytest
 from scipy.stats import binom
 
 from remint.core.profile import FieldProfile, FieldRole, Measure, Reference
-from remint.core.signals import (
-    ChampionAccuracy,
-    FeedbackCounts,
-    WindowCounts,
-    accuracy_rule,
-    age_rule,
-    clopper_pearson,
-    drift_rule,
-    integrity_rule,
-    no_answer,
-    volume_rule,
-    wrong_rule,
-)
+from remint.core.rule_accuracy import accuracy_rule, clopper_pearson, wrong_rule
+from remint.core.rule_drift import drift_rule
+from remint.core.rule_integrity import integrity_rule
+from remint.core.rule_limits import age_rule, volume_rule
+from remint.core.signals import ChampionAccuracy, FeedbackCounts, WindowCounts, no_answer
 from remint.core.trigger import RuleKind, RuleResult, RuleState
 from remint.core.verdict import Verdict
 from remint.errors import AmbiguousSeriesError, NoDataError, ServiceError

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from remint.core.document import format_time
 from remint.core.verdict import Finding
+from remint.errors import Silence
 
 
 class Answer(StrEnum):
@@ -28,8 +29,12 @@ class Answer(StrEnum):
 
 class RuleKind(StrEnum):
     DRIFT = "drift"
+    SLOW_DRIFT = "slow_drift"
     INTEGRITY = "integrity"
     ACCURACY = "accuracy"
+    ESTIMATED_ACCURACY = "estimated_accuracy"
+    COST = "cost"
+    PROMQL = "promql"
     WRONG = "wrong"
     VOLUME = "volume"
     AGE = "age"
@@ -52,6 +57,7 @@ class RuleResult:
     fired: bool
     reason: str
     findings: tuple[Finding, ...] = ()
+    silence: Silence | None = None  # why there is no answer, where the source and not the question is to blame
 
     def __post_init__(self) -> None:
         if self.fired and self.state is not RuleState.OK:

@@ -20,22 +20,15 @@ from remint.core.document import DocumentKind, canonical_json, content_id, forma
 from remint.core.drift import FieldDrift
 from remint.core.ledger import LedgerEntry, LedgerEvent, new_run_id, running_retrain
 from remint.core.profile import FieldRole
-from remint.core.signals import (
-    ChampionAccuracy,
-    WindowCounts,
-    accuracy_rule,
-    age_rule,
-    drift_rule,
-    integrity_rule,
-    manual_rule,
-    no_answer,
-    volume_rule,
-    wrong_rule,
-)
+from remint.core.rule_accuracy import accuracy_rule, wrong_rule
+from remint.core.rule_drift import drift_rule
+from remint.core.rule_integrity import integrity_rule
+from remint.core.rule_limits import age_rule, manual_rule, volume_rule
+from remint.core.signals import ChampionAccuracy, WindowCounts, no_answer
 from remint.core.trigger import Answer, Decision, History, RuleKind, RuleResult, TriggerPolicy, decide
 from remint.errors import ConfigError, NoDataError, RemintError
 from remint.workflows.champion import ChampionFiles, read_champion
-from remint.workflows.evidence import Evidence, FreshLabels, Sources, gather
+from remint.workflows.evidence import FreshLabels, Gathered, Sources, gather
 
 T = TypeVar("T")
 
@@ -125,7 +118,7 @@ class Judged:
 
 
 def judge(
-    check: config.Check, files: ChampionFiles, evidence: Evidence, *, now: datetime, manual_reason: str | None = None
+    check: config.Check, files: ChampionFiles, evidence: Gathered, *, now: datetime, manual_reason: str | None = None
 ) -> Judged:
     """Each declared rule on its evidence, the manual one first where it was asked for.
 
@@ -152,7 +145,7 @@ def judge(
 
 
 def _drift(
-    name: str, rule: config.DriftRule, check: config.Check, files: ChampionFiles, evidence: Evidence, alpha: float
+    name: str, rule: config.DriftRule, check: config.Check, files: ChampionFiles, evidence: Gathered, alpha: float
 ) -> tuple[RuleResult, tuple[FieldDrift, ...]]:
     return drift_rule(
         name,
@@ -170,7 +163,7 @@ def _apply(
     rule: config.IntegrityRule | config.AccuracyRule | config.WrongRule | config.VolumeRule | config.AgeRule,
     check: config.Check,
     files: ChampionFiles,
-    evidence: Evidence,
+    evidence: Gathered,
     alpha: float,
     now: datetime,
 ) -> RuleResult:
@@ -257,7 +250,7 @@ def _opening(pipeline: str, files: ChampionFiles, decision: Decision, now: datet
 
 
 def _findings(
-    files: ChampionFiles, evidence: Evidence, decision: Decision, drift: Sequence[FieldDrift]
+    files: ChampionFiles, evidence: Gathered, decision: Decision, drift: Sequence[FieldDrift]
 ) -> dict[str, Any]:
     fresh, window = evidence.fresh, evidence.window
     until = {key: files.metadata["until"].get(key) for key in ("sequence", "arrived_at")}  # all that is known for sure

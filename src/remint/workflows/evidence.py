@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar, assert_never
+from typing import Protocol, TypeVar, assert_never
 
 from remint.adapters.feedback_store import FeedbackStore, open_store
 from remint.adapters.prediction_log import count_predictions
@@ -33,8 +33,29 @@ class FreshLabels:
     arrived_at: datetime | None
 
 
+class Evidence(Protocol):
+    """What the rules may ask. Each answer is about the champion on the stable track; each raises the RemintError that
+    says why there is none (NoDataError with its silence, ServiceError, ConfigError, DataError)."""
+
+    def counts(self, start: datetime, end: datetime) -> WindowCounts:
+        """Predictions of [start, end) over the bins of the champion's reference."""
+        ...
+
+    def feedback(self, start: datetime, end: datetime) -> FeedbackCounts:
+        """Labels that arrived in [start, end), of the champion's predictions only."""
+        ...
+
+    def fresh(self) -> FreshLabels:
+        """Labelled rows that are new since the champion was trained, on any model."""
+        ...
+
+    def signal(self, promql: str) -> float:
+        """The one finite number that the query answers at the window's end."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Gathered:
     """Each part is an answer, or the error that came instead of it."""
 
     window: WindowCounts | RemintError
@@ -65,9 +86,9 @@ class Sources:
         return self.store_url is not None or self.source is Source.LOG
 
 
-def gather(sources: Sources, files: ChampionFiles, *, start: datetime, end: datetime, now: datetime) -> Evidence:
+def gather(sources: Sources, files: ChampionFiles, *, start: datetime, end: datetime, now: datetime) -> Gathered:
     """Ask each source once. ``[start, end)`` is the window; fresh labels are counted up to ``now``."""
-    return Evidence(
+    return Gathered(
         window=_ask(lambda: _window(sources, files, start, end)),
         feedback=_ask(lambda: _feedback(sources, files, start, end)),
         fresh=_ask(lambda: _fresh(sources, files, now)),
