@@ -9,7 +9,7 @@ import numpy as np
 
 from remint.core.drift import FieldDrift, measure_drift
 from remint.core.profile import FieldRole, Reference
-from remint.core.signals import WindowCounts, percent
+from remint.core.signals import WindowCounts, percent, too_few
 from remint.core.trigger import RuleKind, RuleResult, RuleState
 from remint.core.verdict import Finding, Verdict
 
