@@ -13,7 +13,7 @@ from remint import __version__
 from remint.adapters.frames import write_rows
 from remint.config import Params, load_params
 from remint.core.golden import draw_golden, format_golden, golden_hash
-from remint.core.rows import LabelledRows, data_rows, objects
+from remint.core.rows import LabelledRows, data_rows, no_times, objects
 from remint.core.schema import Column, Kind
 from remint.core.table import Table
 from remint.workflows.prepare import prepare
@@ -43,6 +43,7 @@ def as_feedback(rows: LabelledRows, *, first: int = 1) -> LabelledRows:
         source=objects(["feedback"] * rows.rows),
         sequence=sequence,
         arrived_at=objects([_START + timedelta(minutes=int(n)) for n in sequence]),
+        event_at=no_times(rows.rows),
         keys=rows.keys,
     )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from remint.adapters.datafile import read_raw
@@ -145,8 +147,7 @@ def times(tmp_path: Path, values: list[str], zone: str | None = None) -> list[st
     path = tmp_path / "d.csv"
     path.write_text("n,at,y\n" + "".join(f'1,"{v}",{i % 2}\n' for i, v in enumerate(values)))
     file = read_data_file(path, columns={"n": Kind.NUMERIC}, label="y", time_column="at", zone=zone)
-    assert file.event_at is not None
-    return [str(at) for at in file.event_at]
+    return [str(at) for at in file.rows.event_at]
 
 
 @pytest.mark.parametrize(
@@ -198,6 +199,7 @@ def sample() -> LabelledRows:
         source=objects(["data", "feedback", "feedback"]),
         sequence=np.array([0, 7, 8]),
         arrived_at=objects([None, datetime(2026, 7, 1, tzinfo=UTC), datetime(2026, 7, 1, 1, 2, 3, 4, tzinfo=UTC)]),
+        event_at=np.array(["2026-06-30T23:59:59.000001", "NaT", "NaT"], dtype="datetime64[us]"),
         keys=row_keys(table),
         sensitive={"age": objects(["7", None, "9"])},
     )
@@ -211,9 +213,28 @@ def test_rows_read_back_as_they_were_written(tmp_path: Path) -> None:
     assert row_keys(back.table).tolist() == back.keys.tolist() == rows.keys.tolist()
     for name in ("labels", "source", "sequence", "arrived_at"):
         assert getattr(back, name).tolist() == getattr(rows, name).tolist()
+    assert back.event_at.dtype == rows.event_at.dtype
+    np.testing.assert_array_equal(back.event_at, rows.event_at)
+    assert back.weight is None
     assert back.sensitive["age"].tolist() == ["7", None, "9"]
     assert read_extra(path, "remint.reporter") == ["a", None, "b"]
     assert read_metadata(path) == {"remint.quarantine": "{}"}
+
+
+def test_weights_read_back_and_are_no_sensitive_column(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    write_rows(path, dataclasses.replace(sample(), weight=np.array([0.25, 0.5, 1.0])))
+    back = read_rows(path, sample().table.features)
+    assert back.weight is not None
+    assert back.weight.tolist() == [0.25, 0.5, 1.0]
+    assert set(back.sensitive) == {"age"}
+
+
+def test_a_file_of_before_times_were_kept_has_rows_of_unknown_time(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    write_rows(path, sample())
+    pq.write_table(pq.read_table(path).drop_columns(["remint.event_at"]), path)
+    assert np.isnat(read_rows(path, sample().table.features).event_at).all()
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:

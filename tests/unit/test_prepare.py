@@ -15,7 +15,7 @@ from remint import __version__
 from remint.adapters.frames import read_data_file, read_rows, write_rows
 from remint.config import Params, parse_params
 from remint.core.golden import draw_golden, format_golden, golden_hash
-from remint.core.rows import LabelledRows, objects
+from remint.core.rows import LabelledRows, no_times, objects
 from remint.core.schema import Kind
 from remint.errors import ConfigError, DataError
 from remint.workflows.prepare import PREPARED, QUARANTINE, check_pin, prepare
@@ -70,6 +70,7 @@ def add_feedback(directory: Path, params: Params, rows: LabelledRows, **metadata
         source=objects(["feedback"] * rows.rows),
         sequence=np.arange(1, rows.rows + 1, dtype=np.int64),
         arrived_at=objects([None] * rows.rows),
+        event_at=no_times(rows.rows),
         keys=rows.keys,
     )
     write_rows(directory / params.prepare.feedback, labelled, metadata=metadata)

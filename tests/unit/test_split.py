@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remint.core.rows import LabelledRows, RowSource, data_rows, join_rows, objects
+from remint.core.rows import LabelledRows, RowSource, data_rows, join_rows, no_times, objects
 from remint.core.schema import Column, Kind
 from remint.core.split import SplitPolicy, Splits, split
 from remint.core.table import Table
@@ -41,6 +42,7 @@ def feedback_of(values: list[Cell]) -> LabelledRows:
         source=objects([RowSource.FEEDBACK.value] * rows.rows),
         sequence=np.arange(1, rows.rows + 1, dtype=np.int64),
         arrived_at=objects([datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=i) for i in range(rows.rows)]),
+        event_at=no_times(rows.rows),
         keys=rows.keys,
     )
 
@@ -106,20 +108,12 @@ def test_every_row_is_on_a_side_or_counted_as_dropped(data: list[Cell], feedback
 @given(tables, st.lists(st.integers(0, 20), min_size=120, max_size=120))
 def test_a_temporal_split_looks_into_no_future_and_straddles_nothing(data: list[Cell], days: list[int]) -> None:
     event_at = np.datetime64("2026-01-01", "us") + np.array(days[: len(data)]) * np.timedelta64(1, "D")
-    rows = rows_of(data)
-    tagged = LabelledRows(  # the sequence carries the day through the split
-        table=rows.table,
-        labels=rows.labels,
-        source=rows.source,
-        sequence=np.array(days[: len(data)], dtype=np.int64),
-        arrived_at=rows.arrived_at,
-        keys=rows.keys,
-    )
-    sides = split(tagged, feedback_of([]), set(), policy(), event_at=event_at)
-    newest = -1
+    timed = dataclasses.replace(rows_of(data), event_at=event_at)
+    sides = split(timed, feedback_of([]), set(), policy(), by_time=True)
+    newest = np.datetime64("2025-12-31", "us")
     for side in (sides.train, sides.held_out, sides.test):
-        assert all(day > newest for day in side.sequence.tolist())
-        newest = max([newest, *side.sequence.tolist()])
+        assert (side.event_at > newest).all()
+        newest = max([newest, *side.event_at])
     assert not keys(sides.train) & (keys(sides.held_out) | keys(sides.test))
     assert not keys(sides.held_out) & keys(sides.test)
 
@@ -190,5 +184,6 @@ def test_columns_of_different_lengths_are_a_bug() -> None:
             source=rows.source,
             sequence=rows.sequence,
             arrived_at=rows.arrived_at,
+            event_at=rows.event_at,
             keys=rows.keys,
         )

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from remint.adapters.datafile import RawFile, read_raw
-from remint.core.rows import LabelledRows, data_rows, objects
+from remint.core.rows import LabelledRows, data_rows, no_times, objects
 from remint.core.schema import Column, Kind
 from remint.core.table import Table
 from remint.errors import DataError
@@ -27,14 +27,15 @@ _OWN: Final = {
     "remint.arrived_at": pa.timestamp("us", tz="UTC"),
     "remint.key": pa.string(),
 }
+_EVENT_AT: Final = "remint.event_at"  # files of before it was kept lack it: no time is known then
+_WEIGHT: Final = "remint.weight"  # only where rows are weighted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFile:
     """The labelled rows of a team's data file."""
 
-    rows: LabelledRows
-    event_at: npt.NDArray[np.datetime64] | None  # UTC, datetime64[us], shape (rows,); None without a time column
+    rows: LabelledRows  # with a time column, every row has its ``event_at``
     missing_labels: int  # rows dropped because they had no label
     missing_times: int  # rows dropped because they had no time
 
@@ -77,9 +78,11 @@ def label_rows(
         )
     return DataFile(
         rows=data_rows(
-            table.take(kept), labels[kept], sensitive={name: values[kept] for name, values in sensitive.items()}
+            table.take(kept),
+            labels[kept],
+            event_at=None if event_at is None else event_at[kept],
+            sensitive={name: values[kept] for name, values in sensitive.items()},
         ),
-        event_at=None if event_at is None else event_at[kept],
         missing_labels=int((~labelled).sum()),
         missing_times=int((labelled & ~timed).sum()),
     )
@@ -109,6 +112,9 @@ def write_rows(
     own = (rows.labels, rows.source, rows.sequence, rows.arrived_at, rows.keys)
     for (name, kind), values in zip(_OWN.items(), own, strict=True):
         arrays[name] = pa.array(values.tolist(), type=kind)
+    arrays[_EVENT_AT] = pa.array(rows.event_at, type=pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
+    if rows.weight is not None:
+        arrays[_WEIGHT] = pa.array(rows.weight, type=pa.float64())
     for name, given in (extra or {}).items():
         arrays[name] = _texts(name, given)
     table = pa.table(arrays).replace_schema_metadata(dict(metadata) if metadata else None)
@@ -152,13 +158,20 @@ def read_rows(path: Path, features: Sequence[Column]) -> LabelledRows:
         source=objects(table.column("remint.source").to_pylist()),
         sequence=table.column("remint.sequence").to_numpy().astype(np.int64),
         arrived_at=objects(table.column("remint.arrived_at").to_pylist()),
+        event_at=_times(table, _EVENT_AT) if _EVENT_AT in names else no_times(table.num_rows),
         keys=np.array(table.column("remint.key").to_pylist(), dtype="U32"),
+        weight=table.column(_WEIGHT).to_numpy() if _WEIGHT in names else None,
         sensitive={
             name: objects(table.column(name).to_pylist())
             for name in names
             if name not in taken and not name.startswith(PREFIX)
         },
     )
+
+
+def _times(table: pa.Table, name: str) -> npt.NDArray[np.datetime64]:
+    stored = table.column(name).cast(pa.timestamp("us", tz="UTC")).cast(pa.timestamp("us"))
+    return np.asarray(stored.to_numpy(), dtype="datetime64[us]")
 
 
 def read_extra(path: Path, name: str) -> list[str | None]:

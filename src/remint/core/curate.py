@@ -25,7 +25,7 @@ from typing import Final
 import numpy as np
 
 from remint.core.feedback import Answer, FeedbackRow
-from remint.core.rows import LabelledRows, RowSource, objects
+from remint.core.rows import LabelledRows, RowSource, no_times, objects
 from remint.core.schema import Schema
 from remint.core.table import Table, row_keys, table_from_rows, unit_interval
 from remint.errors import DataError
@@ -263,5 +263,6 @@ def _labelled(kept: Sequence[_Candidate], schema: Schema) -> LabelledRows:
         source=objects([RowSource.FEEDBACK.value] * len(kept)),
         sequence=np.array([c.row.sequence for c in kept], dtype=np.int64),
         arrived_at=objects([c.row.arrived_at for c in kept]),
+        event_at=no_times(len(kept)),
         keys=row_keys(table),
     )

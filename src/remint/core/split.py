@@ -59,9 +59,9 @@ def split(
     golden_keys: AbstractSet[str],
     policy: SplitPolicy,
     *,
-    event_at: npt.NDArray[np.datetime64] | None = None,
+    by_time: bool = False,
 ) -> Splits:
-    """Share out ``data`` and ``feedback``; ``event_at``, shape (data.rows,), makes the split temporal.
+    """Share out ``data`` and ``feedback``; ``by_time`` splits the data by their ``event_at``, which all have to have.
 
     Feedback up to ``policy.until``: the newest ``fresh_share`` by arrival is fresh, the rest trains, unless its row
     equals a held-out, test or fresh one. Sides may come out empty: whether that is an error is the caller's to say.
@@ -77,10 +77,7 @@ def split(
 
     is_golden = _among(data, golden_keys)
     kept = data.take(~is_golden)
-    if event_at is None:
-        train_mask, held_out_mask, test_mask = _by_hash(kept, policy)
-    else:
-        train_mask, held_out_mask, test_mask = _by_time(kept, event_at[~is_golden], policy)
+    train_mask, held_out_mask, test_mask = (_by_time if by_time else _by_hash)(kept, policy)
     straddling = kept.rows - int((train_mask | held_out_mask | test_mask).sum())
     held_out, test = kept.take(held_out_mask), kept.take(test_mask)
 
@@ -112,8 +109,11 @@ def _by_hash(rows: LabelledRows, policy: SplitPolicy) -> tuple[Mask, Mask, Mask]
     return ~test & ~held_out, held_out, test
 
 
-def _by_time(rows: LabelledRows, event_at: npt.NDArray[np.datetime64], policy: SplitPolicy) -> tuple[Mask, Mask, Mask]:
+def _by_time(rows: LabelledRows, policy: SplitPolicy) -> tuple[Mask, Mask, Mask]:
     """Train on the oldest, then held out, then test; rows of one moment stay together, on the earlier side."""
+    event_at = rows.event_at
+    if np.isnat(event_at).any():
+        raise ValueError("a split by time needs the time of every row")
     if rows.rows == 0:
         nothing = np.zeros(0, dtype=bool)
         return nothing, nothing, nothing

@@ -115,7 +115,7 @@ def inspect(
         rows.take(np.zeros(0, dtype=np.int64)),
         set(golden.keys.tolist()),
         _policy(pipeline, drop),
-        event_at=data.event_at,
+        by_time=time_column is not None,
     )
     if golden.rows == 0:
         raise DataError(f"only {distinct} distinct rows: too few to learn from and to judge by", where=where)

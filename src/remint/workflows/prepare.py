@@ -42,7 +42,9 @@ def prepare(params: Params, directory: Path) -> None:
     )
     feedback_path = directory / params.prepare.feedback
     feedback = read_rows(feedback_path, features)
-    splits = split(data.rows, feedback, set(golden.keys.tolist()), split_policy(params), event_at=data.event_at)
+    splits = split(
+        data.rows, feedback, set(golden.keys.tolist()), split_policy(params), by_time=params.task.time is not None
+    )
     classes = check_splits(splits, label=params.task.label, where=str(directory / params.task.data))
     if params.task.positive is not None and params.task.positive not in classes:
         raise ConfigError(
