@@ -2,67 +2,30 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from scipy.stats import beta
 
-from remint.core.signals import ChampionAccuracy, FeedbackCounts, counted, no_data, percent, too_few
-from remint.core.trigger import RuleKind, RuleResult, RuleState
-from remint.core.verdict import Finding, Verdict
+from remint.core.signals import ChampionAccuracy, FeedbackCounts, counted, no_data
+from remint.core.trigger import RuleKind, RuleResult
 from remint.errors import Silence
 
 
 def accuracy_rule(
     name: str,
-    feedback: FeedbackCounts,
+    feedback_by_start: Sequence[tuple[datetime, FeedbackCounts]],
     champion: ChampionAccuracy,
     *,
     drop: float,
     min_labels: int,
-    alpha: float,
+    yearly: float,
+    window: timedelta,
+    promoted_at: datetime,
+    now: datetime,
 ) -> RuleResult:
-    """Fires where feedback accuracy is below the champion's by more than ``drop``, beyond chance in both.
-
-    The lower confidence limit of (champion's - feedback's) has to exceed ``drop``: Clopper-Pearson limits of each,
-    joined by MOVER (Zou & Donner 2008), so a champion measured on few rows raises no alarm for its own uncertainty.
-    """
-    if feedback.labels < min_labels:
-        return too_few(name, RuleKind.ACCURACY, feedback.labels, min_labels, of="labelled predictions in the window")
-    observed = feedback.right / feedback.labels
-    upper = clopper_pearson(feedback.right, feedback.labels, alpha=alpha)[1]
-    champion_lower = clopper_pearson(round(champion.accuracy * champion.rows), champion.rows, alpha=alpha)[0]
-    difference = champion.accuracy - observed
-    surely = difference - math.hypot(champion.accuracy - champion_lower, upper - observed)
-    fired = surely > drop
-    reason = (
-        f"{percent(observed)} of {feedback.labels} labelled predictions were right, the champion had "
-        f"{percent(champion.accuracy)} on {champion.rows} {champion.measured_on} rows"
-    )
-    reason += (
-        f": at least {percent(surely)} less, {percent(drop)} allowed"
-        if fired
-        else ": not surely beyond what is allowed"
-    )
-    finding = Finding(
-        rule=name,
-        verdict=Verdict.FAIL if fired else Verdict.PASS,
-        reason=reason,
-        observed=observed,
-        limit=champion.accuracy - drop,
-        evidence={
-            "right": feedback.right,
-            "wrong": feedback.wrong,
-            "upper_bound": upper,
-            "champion_accuracy": champion.accuracy,
-            "champion_rows": champion.rows,
-            "champion_lower_bound": champion_lower,
-            "drop_lower_bound": surely,
-            "alpha": alpha,
-        },
-    )
-    return RuleResult(
-        name=name, kind=RuleKind.ACCURACY, state=RuleState.OK, fired=fired, reason=reason, findings=(finding,)
-    )
+    """``feedback_by_start``: labels from each of ``accuracy.anchored_starts(promoted_at, now, window)`` to ``now``."""
+    raise NotImplementedError
 
 
 def wrong_rule(name: str, feedback: FeedbackCounts, *, limit: int) -> RuleResult:
