@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from params_examples import NO_DATA
 from remint.adapters.feedback_store import FeedbackStore, StoredPrediction, open_store
 from remint.adapters.git import Git
 from remint.adapters.registry import assign
@@ -176,7 +177,12 @@ def write_params(directory: Path, rules: Mapping[str, Any], **check: Any) -> Non
         "prepare": {"golden": {"sha256": "0" * 64}},
         "train": {"estimator": "remint.estimators:linear"},
         "gate": {"rules": [{"metric": "accuracy", "role": "gate"}]},
-        "check": {"source": "log", **check, "rules": {name: dict(rule) for name, rule in rules.items()}},
+        "check": {
+            "source": "log",
+            "no_data": NO_DATA,
+            **check,
+            "rules": {name: dict(rule) for name, rule in rules.items()},
+        },
     }
     (directory / "params.yaml").write_text(yaml.safe_dump(params))
 

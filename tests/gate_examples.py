@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from params_examples import only_age
 from remint import __version__
 from remint.adapters.frames import write_rows
 from remint.config import Params, load_params
@@ -73,7 +74,7 @@ def make_model(directory: Path, *, feedback: int = 0, until: int | None = None, 
         },
         "train": {"estimator": "remint.estimators:linear"},
         "gate": {"min_rows": 40, "rules": rules, **gate},
-        "check": {"rules": {"age": {"kind": "age", "max_age": "90d"}}},
+        "check": only_age(),
         "serve": {"min_free_bytes": 0},
     }
     (directory / "params.yaml").write_text(yaml.safe_dump(document, sort_keys=False))

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from params_examples import only_age
 from remint.adapters.bundle import Bundle, predict, read_bundle, write_bundle
 from remint.adapters.state import write_state
 from remint.config import Serve
@@ -108,7 +109,7 @@ def write_params(path: Path, *, trusted: tuple[str, ...] = TRUSTED, **serve: int
         "prepare": {"golden": {"sha256": "0" * 64}},
         "train": {"estimator": "remint.estimators:linear", "trusted_types": list(trusted)},
         "gate": {"rules": [{"metric": "accuracy", "role": "gate"}]},
-        "check": {"rules": {"age": {"kind": "age", "max_age": "30d"}}},
+        "check": only_age("30d"),
         "serve": {**Serve(min_free_bytes=0).model_dump(), **serve},
     }
     path.write_text(yaml.safe_dump(params))

@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 from scipy.sparse import csr_matrix
 
+from params_examples import only_age
 from remint.adapters.archive import dump_model
 from remint.adapters.frames import write_rows
 from remint.config import Params, parse_params
@@ -69,7 +70,7 @@ def make_prepared(directory: Path, name: str, *, changes: dict[str, Any] | None 
             **(changes or {}),
         },
         "gate": {"rules": [{"metric": "accuracy", "role": "gate", "floor": 0.4}]},
-        "check": {"rules": {"age": {"kind": "age", "max_age": "90d"}}},
+        "check": only_age(),
     }
     text = yaml.safe_dump(document)
     (directory / "params.yaml").write_text(text)

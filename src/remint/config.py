@@ -13,12 +13,25 @@ from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    ValidationError,
+    model_validator,
+)
 
+from remint.core import recency
+from remint.core.condition import AllOf, AnyOf, Condition, parse_condition
+from remint.core.condition import names as condition_names
 from remint.core.document import is_slug
 from remint.core.gate import Direction, MetricRole
 from remint.core.schema import Column, Kind
-from remint.errors import ConfigError, did_you_mean
+from remint.core.trigger import Treatment
+from remint.errors import ConfigError, Silence, did_you_mean
 
 _DURATION = re.compile(r"(?P<count>\d+(?:\.\d+)?)(?P<unit>[smhdw])")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -46,6 +59,10 @@ def _zone(value: str) -> str:
     except (KeyError, ValueError, OSError):
         raise ValueError(f"{value!r} is not a time zone such as UTC or Europe/Amsterdam") from None
     return value
+
+
+def _condition(value: object) -> Condition | None:
+    return None if value is None else parse_condition(value)
 
 
 def _module_function(value: str) -> str:
@@ -115,6 +132,61 @@ class Duplicates(StrEnum):
     DROP = "drop"
 
 
+class Window(Section):
+    """Which training rows count: ``all``, the newest ``{rows: 50000}``, or those of the ``{last: 90d}``."""
+
+    rows: PositiveCount | None = None
+    last: Duration | None = None  # needs task.time; counts back from the newest training row
+
+    @model_validator(mode="before")
+    @classmethod
+    def _said(cls, value: Any) -> Any:
+        if value == "all":
+            return {"rows": None}
+        if value == {} or not isinstance(value, dict | Window):
+            raise ValueError(f"{value!r:.40} is neither all nor {{rows: N}} nor {{last: 90d}}")
+        return value
+
+    @model_validator(mode="after")
+    def _one(self) -> Window:
+        if self.rows is not None and self.last is not None:
+            raise ValueError("rows and last are two windows: give one")
+        return self
+
+    @property
+    def policy(self) -> recency.Window:
+        return recency.Window(rows=self.rows, last=self.last)
+
+
+class HalfLife(Section):
+    """How fast training rows lose weight: ``30d`` (needs task.time), or by how many are newer, ``{rows: 5000}``."""
+
+    rows: PositiveCount | None = None
+    time: Duration | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _said(cls, value: Any) -> Any:
+        if isinstance(value, HalfLife) or (isinstance(value, dict) and "rows" in value):
+            return value
+        if isinstance(value, str | timedelta):
+            return {"time": value}
+        raise ValueError(f"{value!r:.40} is neither a duration such as 30d nor {{rows: N}}")
+
+    @model_validator(mode="after")
+    def _one(self) -> HalfLife:
+        if (self.rows is None) == (self.time is None):
+            raise ValueError("give either a duration such as 30d or {rows: N}")
+        return self
+
+    @property
+    def of(self) -> timedelta | int:
+        if self.time is not None:
+            return self.time
+        assert self.rows is not None
+        return self.rows
+
+
 class Prepare(Section):
     seed: Count = 0  # salt of the splits
     test_share: OpenShare = 0.2
@@ -125,14 +197,25 @@ class Prepare(Section):
     until: Until = Until()
     fresh_share: OpenShare = 0.3  # of the feedback, the newest by arrival, kept from training for the gate
     reporter_share: OpenShare = 0.2  # the most that one reporter may hold of the curated feedback
+    window: Window = Window(rows=None)  # of the training side alone; test and held-out rows stay as they are
+    half_life: HalfLife | None = None  # recency weights, for the estimator's sample_weight
 
 
-class Train(Section):
-    estimator: ModuleFunction
-    parameters: dict[str, Any] = {}
-    seed: Count = 0
-    bins: Annotated[int, Field(ge=4, le=50)] = 10
-    trusted_types: tuple[str, ...] = ()  # further types that a bundle may hold, reviewed here, never read from a bundle
+class Candidate(Section):
+    """One way to train, among several. What it leaves out is the section's own."""
+
+    name: Slug
+    estimator: ModuleFunction | None = None
+    parameters: dict[str, Any] | None = None  # default: train.parameters, but none for an estimator of its own
+    window: Window = Window(rows=None)  # inside prepare.window
+
+
+class EarlierChampion(Section):
+    """A champion of the past that competes again. Written by ``remint retrain``."""
+
+    tag: str
+    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+    bundle: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
 class MetricName(StrEnum):
@@ -147,6 +230,34 @@ class MetricName(StrEnum):
     @property
     def needs_positive(self) -> bool:
         return self in {MetricName.PRECISION, MetricName.RECALL, MetricName.ROC_AUC}
+
+
+class Selection(Section):
+    """How the best of several candidates is found: on the newest training rows, never on the gate's."""
+
+    share: OpenShare = 0.2  # of the training rows, the newest
+    metric: MetricName = MetricName.ACCURACY
+    min_rows: PositiveCount = 30  # distinct rows; with fewer nothing is compared and the first candidate stands
+
+
+class Train(Section):
+    estimator: ModuleFunction
+    parameters: dict[str, Any] = {}
+    seed: Count = 0
+    bins: Annotated[int, Field(ge=4, le=50)] = 10
+    trusted_types: tuple[str, ...] = ()  # further types that a bundle may hold, reviewed here, never read from a bundle
+    reference_window: Duration = timedelta(days=7)  # of the reference's windows, by task.time: set it to check.window
+    candidates: tuple[Candidate, ...] = ()  # the simplest first: a later one has to be better beyond noise
+    selection: Selection = Selection()
+    earlier_champions: Annotated[int, Field(ge=0, le=10)] = 0  # how many past champions compete again at a retrain
+    earlier: tuple[EarlierChampion, ...] = ()
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Train:
+        names = [candidate.name for candidate in self.candidates]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two candidates are named {twice[0]!r}")
+        return self
 
 
 class Evaluate(Section):
@@ -185,15 +296,38 @@ class Gate(Section):
 class Source(StrEnum):
     PROMETHEUS = "prometheus"
     LOG = "log"
+    FILES = "files"
 
 
-class DriftRule(Section):
+class RuleSection(Section):
+    """What every rule may be told. ``for``: fires only once its condition held at each check for that long."""
+
+    hold_for: Duration | None = Field(default=None, alias="for")
+
+
+class DriftRule(RuleSection):
     kind: Literal["drift"]
     role: Literal["feature", "prediction", "confidence"]
+    method: Literal["psi", "kl", "js", "chi_square", "ks", "wasserstein"] = "psi"
     material_psi: Annotated[float, Field(ge=0)] = 0.02  # a smaller true shift is real but not worth a retrain
+    clear_psi: Annotated[float, Field(ge=0)] | None = None  # once it fired, it stays so down to here
+    windows: Annotated[int, Field(ge=1, le=10)] = 1  # in a row that have to show it
+
+    @model_validator(mode="after")
+    def _clear_below(self) -> DriftRule:
+        _refuse_clear(self.clear_psi, self.material_psi, "clear_psi", "material_psi")
+        return self
 
 
-class IntegrityRule(Section):
+class SlowDriftRule(RuleSection):
+    """Drift too slow for one window: evidence is gathered since the promotion, and valid at every look."""
+
+    kind: Literal["slow_drift"]
+    role: Literal["feature", "prediction", "confidence"] = "feature"
+    material_psi: Annotated[float, Field(ge=0)] = 0.02
+
+
+class IntegrityRule(RuleSection):
     """Values that cannot be: the pipeline before the model broke. Answers INVESTIGATE, never trains."""
 
     kind: Literal["integrity"]
@@ -202,36 +336,107 @@ class IntegrityRule(Section):
     out_of_range_share: OpenShare = 0.2
 
 
-class AccuracyRule(Section):
-    """Accuracy from feedback against the champion's at its gate."""
+class AccuracyRule(RuleSection):
+    """Accuracy from feedback against the champion's at its gate, as a confidence sequence."""
 
     kind: Literal["accuracy"]
     drop: OpenShare = 0.05
+    clear_drop: OpenShare | None = None
+    min_labels: PositiveCount = 50
+
+    @model_validator(mode="after")
+    def _clear_below(self) -> AccuracyRule:
+        _refuse_clear(self.clear_drop, self.drop, "clear_drop", "drop")
+        return self
+
+
+class EstimatedAccuracyRule(RuleSection):
+    """Accuracy without labels, from calibrated confidence. Cannot see concept drift."""
+
+    kind: Literal["estimated_accuracy"]
+    drop: OpenShare = 0.05
+    clear_drop: OpenShare | None = None
+
+    @model_validator(mode="after")
+    def _clear_below(self) -> EstimatedAccuracyRule:
+        _refuse_clear(self.clear_drop, self.drop, "clear_drop", "drop")
+        return self
+
+
+class CostRule(RuleSection):
+    """What waiting costs (accuracy surely lost x predictions x cost of an error) against what a retrain costs."""
+
+    kind: Literal["cost"]
+    error_cost: Annotated[float, Field(gt=0)]  # of one wrong prediction, in any currency
+    retrain_cost: Annotated[float, Field(gt=0)]  # of one retrain, review included, in the same currency
+    horizon: Duration = timedelta(days=7)  # how long one would wait
     min_labels: PositiveCount = 50
 
 
-class WrongRule(Section):
+class WrongRule(RuleSection):
     """Number of predictions that users called wrong in the window."""
 
     kind: Literal["wrong"]
     limit: PositiveCount
+    clear: Count | None = None
+
+    @model_validator(mode="after")
+    def _clear_below(self) -> WrongRule:
+        _refuse_clear(self.clear, self.limit, "clear", "limit")
+        return self
 
 
-class VolumeRule(Section):
+class VolumeRule(RuleSection):
     """New labelled rows since the champion was trained, divided by its training rows."""
 
     kind: Literal["volume"]
     share: Annotated[float, Field(gt=0)] = 0.5
 
 
-class AgeRule(Section):
+class AgeRule(RuleSection):
     kind: Literal["age"]
     max_age: Duration
 
 
+class PromqlRule(RuleSection):
+    """A signal of one's own: a query that answers with one number, and the limit beyond which it fires."""
+
+    kind: Literal["promql"]
+    query: Annotated[str, Field(min_length=1)]
+    above: float | None = None  # fires above it
+    below: float | None = None  # or below it: one of the two
+    clear: float | None = None  # once it fired, it stays so until here
+    then: Literal["retrain", "investigate"]
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> PromqlRule:
+        if (self.above is None) == (self.below is None):
+            raise ValueError("give one limit: above or below")
+        if self.clear is not None:
+            beyond = self.clear > self.above if self.above is not None else self.clear < (self.below or 0.0)
+            if beyond:
+                raise ValueError("clear lies beyond the limit: the rule would clear before it fires")
+        return self
+
+
 Rule = Annotated[
-    DriftRule | IntegrityRule | AccuracyRule | WrongRule | VolumeRule | AgeRule, Field(discriminator="kind")
+    DriftRule
+    | SlowDriftRule
+    | IntegrityRule
+    | AccuracyRule
+    | EstimatedAccuracyRule
+    | CostRule
+    | WrongRule
+    | VolumeRule
+    | AgeRule
+    | PromqlRule,
+    Field(discriminator="kind"),
 ]
+
+
+def _refuse_clear(clear: float | None, limit: float, name: str, limit_name: str) -> None:
+    if clear is not None and clear > limit:
+        raise ValueError(f"{name} is above {limit_name}: the rule would clear before it fires")
 
 
 class PrometheusSource(Section):
@@ -239,17 +444,72 @@ class PrometheusSource(Section):
     timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
 
 
+class FilesSource(Section):
+    """Logged predictions in Parquet or CSV files."""
+
+    path: str  # a file, a directory or a glob
+    time: str  # column of the prediction's time
+    predicted: str  # column of the predicted class
+    confidence: str  # column of its probability
+    label: str | None = None  # column of the label, null where there is none yet
+    engine: Literal["polars", "duckdb", "spark"] = "polars"
+
+
+class NoData(Section):
+    """What each kind of silence means. All of them have to be declared: silence is never health by accident."""
+
+    no_series: Treatment
+    empty: Treatment
+    too_few: Treatment
+    nan: Treatment
+    stale: Treatment
+    counter_reset: Treatment | Literal["count"]  # count: what a process had counted until its last scrape is enough
+    server_error: Treatment
+
+    def treatments(self) -> dict[Silence, Treatment]:
+        found = {Silence(name): getattr(self, name) for name in type(self).model_fields}
+        return {s: t if isinstance(t, Treatment) else Treatment.INCONCLUSIVE for s, t in found.items()}
+
+
 class Check(Section):
     source: Source = Source.PROMETHEUS
     prometheus: PrometheusSource = PrometheusSource()
+    files: FilesSource | None = None
     window: Duration = timedelta(days=7)
+    every: Duration = timedelta(hours=6)  # the schedule; checks that come faster share its false-alarm budget
     min_rows: PositiveCount = 200  # fewer predictions in the window: no drift answer
     min_fresh_labels: PositiveCount = 100  # fewer new labels: drift answers NEED_LABELS, there is nothing to learn from
     cooldown: Duration = timedelta(hours=24)
-    false_retrains_a_year: Annotated[float, Field(gt=0, le=52)] = 1.0  # drift's false-alarm budget
-    checks_a_year: PositiveCount = 1460  # how often the schedule asks: every 6 hours
+    retrains_a_week: PositiveCount = 3
+    false_retrains_a_year: Annotated[float, Field(gt=0, le=52)] = 1.0  # the budget of all statistical rules together
     retrain_timeout: Duration = timedelta(hours=6)  # a retrain that started longer ago is taken for dead
+    no_data: NoData
+    retrain_when: Annotated[InstanceOf[AnyOf] | InstanceOf[AllOf] | str | None, BeforeValidator(_condition)] = None
     rules: Annotated[dict[str, Rule], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Check:
+        if self.source is Source.FILES and self.files is None:
+            raise ValueError("source is files, but check.files does not say where they are")
+        if self.retrain_when is not None:
+            named = set(condition_names(self.retrain_when))
+            for name in sorted(named - self.rules.keys()):
+                advice = did_you_mean(name, self.rules)
+                raise ValueError(f"retrain_when names {name!r}, which is no rule{f' ({advice})' if advice else ''}")
+            for name in sorted(named & self.investigating):
+                raise ValueError(f"retrain_when names {name!r}, which asks for a person and never for a retrain")
+            for name in sorted(self.rules.keys() - named - self.investigating):
+                raise ValueError(f"rule {name!r} is not in retrain_when: it would never count")
+        return self
+
+    @property
+    def investigating(self) -> frozenset[str]:
+        """Rules that ask for a person instead of a retrain."""
+        return frozenset(
+            name
+            for name, rule in self.rules.items()
+            if isinstance(rule, IntegrityRule) or (isinstance(rule, PromqlRule) and rule.then == "investigate")
+        )
 
 
 class Canary(Section):
@@ -291,14 +551,25 @@ class Params(Section):
     def _coherent(self) -> Params:
         if self.prepare.test_share + self.prepare.held_out_share >= 0.9:
             raise ValueError("prepare.test_share and prepare.held_out_share leave less than a tenth to train on")
-        wanted = {*self.evaluate.metrics, *(rule.metric for rule in self.gate.rules)}
+        wanted = {*self.evaluate.metrics, *(rule.metric for rule in self.gate.rules), self.train.selection.metric}
         needy = sorted(metric.value for metric in wanted if metric.needs_positive)
         if needy and self.task.positive is None:
             raise ValueError(f"{', '.join(needy)} need task.positive: the class they are about")
         missing = sorted(r.metric.value for r in self.gate.rules if r.metric not in self.evaluate.metrics)
         if missing:
             raise ValueError(f"gate.rules name {', '.join(missing)}, which evaluate.metrics does not measure")
+        if self.task.time is None and (untimed := self._by_time()):
+            raise ValueError(f"{untimed} goes by the rows' times, which need task.time; or count in rows: {{rows: N}}")
         return self
+
+    def _by_time(self) -> str | None:
+        """The first key that needs the rows' times."""
+        if self.prepare.window.last is not None:
+            return "prepare.window"
+        if self.prepare.half_life is not None and self.prepare.half_life.time is not None:
+            return "prepare.half_life"
+        timed = [c.name for c in self.train.candidates if c.window.last is not None]
+        return f"the window of train.candidates {timed[0]!r}" if timed else None
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
@@ -354,7 +625,7 @@ def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list
         here = found or here
         tagged = [m for m in here if "kind" in m.model_fields and part in get_args(m.model_fields["kind"].annotation)]
         here = tagged or here
-    return sorted({name for candidate in here for name in candidate.model_fields})
+    return sorted({field.alias or name for candidate in here for name, field in candidate.model_fields.items()})
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from params_examples import only_age
 from remint.adapters.feedback_export import read_index
 from remint.adapters.feedback_store import FeedbackStore, StoredPrediction, open_store
 from remint.adapters.frames import read_metadata, read_rows
@@ -35,7 +36,7 @@ PARAMS = {
     "prepare": {"golden": {"path": "golden.jsonl", "sha256": golden_hash(GOLDEN.encode())}},
     "train": {"estimator": "remint.estimators:linear"},
     "gate": {"rules": [{"metric": "accuracy", "role": "gate"}]},
-    "check": {"rules": {"age": {"kind": "age", "max_age": "90d"}}},
+    "check": only_age(),
 }
 
 

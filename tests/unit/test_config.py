@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from params_examples import NO_DATA
 from remint.config import AgeRule, DriftRule, load_params, parse_duration, parse_params
 from remint.errors import ConfigError, ExitCode
 
@@ -19,7 +20,10 @@ GOOD: dict[str, Any] = {
     "prepare": {"golden": {"sha256": "0" * 64}},
     "train": {"estimator": "remint.estimators:linear"},
     "gate": {"rules": [{"metric": "accuracy", "role": "gate", "floor": 0.6}]},
-    "check": {"rules": {"moved": {"kind": "drift", "role": "feature"}, "old": {"kind": "age", "max_age": "90d"}}},
+    "check": {
+        "no_data": NO_DATA,
+        "rules": {"moved": {"kind": "drift", "role": "feature"}, "old": {"kind": "age", "max_age": "90d"}},
+    },
 }
 
 

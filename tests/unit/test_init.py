@@ -10,10 +10,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from params_examples import NO_DATA
 from remint.adapters.datafile import read_raw
 from remint.adapters.examples import Example, example_csv
 from remint.cli.main import main
-from remint.config import Canary, Check, DriftRule, Gate, IntegrityRule, MetricRole, Params, Serve, Train, parse_params
+from remint.config import (
+    Canary,
+    Check,
+    DriftRule,
+    Gate,
+    IntegrityRule,
+    MetricRole,
+    NoData,
+    Params,
+    Serve,
+    Train,
+    parse_params,
+)
 from remint.core.golden import format_golden
 from remint.workflows.init import render_params
 from remint.workflows.inspection import inspect
@@ -58,7 +71,7 @@ def test_every_default_is_spelled_out_as_it_is() -> None:
     assert params.train == Train(estimator="remint.estimators:boosting")
     assert params.gate == Gate(rules=params.gate.rules)
     rules = params.check.rules
-    assert params.check == Check(rules=rules)
+    assert params.check == Check(rules=rules, no_data=NoData.model_validate(NO_DATA))
     drift = [rule for rule in rules.values() if isinstance(rule, DriftRule)]
     assert drift == [DriftRule(kind="drift", role=role) for role in ("feature", "prediction", "confidence")]
     assert rules["integrity"] == IntegrityRule(kind="integrity")

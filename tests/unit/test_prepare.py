@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from params_examples import only_age
 from remint import __version__
 from remint.adapters.frames import read_data_file, read_rows, write_rows
 from remint.config import Params, parse_params
@@ -42,7 +43,7 @@ def make_pipeline(directory: Path, changes: Changes | None = None, rows: int = 3
         "prepare": {"golden": {"sha256": golden_hash(golden)}},
         "train": {"estimator": "remint.estimators:linear"},
         "gate": {"rules": [{"metric": "accuracy", "role": "gate", "floor": 0.4}]},
-        "check": {"rules": {"age": {"kind": "age", "max_age": "90d"}}},
+        "check": only_age(),
     }
     for section, values in (changes or {}).items():
         document[section].update(values)

@@ -78,13 +78,13 @@ def test_accuracy_that_fell_needs_no_minimum_of_its_own() -> None:
 
 
 def test_within_the_cooldown_what_is_due_waits_and_after_it_no_longer() -> None:
-    last = History(last_retrain_at=NOW)
+    last = History(retrains_at=(NOW,))
     assert answer({"drift": "fired"}, history=last, now=NOW + timedelta(hours=23)) is Answer.HOLD
     assert answer({"drift": "fired"}, history=last, now=NOW + timedelta(hours=24)) is Answer.RETRAIN
 
 
 def test_neither_integrity_nor_a_person_waits_for_the_cooldown() -> None:
-    last = History(last_retrain_at=NOW)
+    last = History(retrains_at=(NOW,))
     assert answer({"integrity": "fired"}, history=last) is Answer.INVESTIGATE
     assert answer({"manual": "fired"}, history=last) is Answer.RETRAIN
 
@@ -98,7 +98,7 @@ def test_a_running_retrain_holds_the_next_one_off_also_a_manual_one() -> None:
 
 def test_why_it_holds_is_the_first_reason_and_what_was_silent_is_said() -> None:
     rules = [rule(RuleKind.DRIFT, "fired"), rule(RuleKind.ACCURACY, "error")]
-    decision = decide(rules, POLICY, history=History(last_retrain_at=NOW), fresh_labels=500, now=NOW)
+    decision = decide(rules, POLICY, history=History(retrains_at=(NOW,)), fresh_labels=500, now=NOW)
     assert decision.answer is Answer.HOLD
     assert "cooling down" in decision.reasons[0]
     assert decision.reasons[1:] == ("drift fired", "no answer from accuracy: accuracy error")
@@ -112,7 +112,7 @@ def test_a_rule_cannot_fire_without_an_answer() -> None:
 said = st.dictionaries(st.sampled_from(list(RuleKind)), st.sampled_from(["ok", "fired", "no_data", "error"]))
 pasts = st.builds(
     History,
-    last_retrain_at=st.none() | st.just(NOW - timedelta(hours=1)),
+    retrains_at=st.sampled_from([(), (NOW - timedelta(hours=1),)]),
     running=st.none() | st.just("churn-20260501T110000Z-abcdef"),
 )
 

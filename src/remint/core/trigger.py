@@ -1,17 +1,19 @@
 """Rules and their evidence, the ledger's past and ``now`` -> one of five answers.
 
-Each rule looks at its own evidence and says: fired, did not fire, no data, or error. ``decide`` puts them together and
-needs nothing else, so a decision can be made again from what it records.
+Each rule looks at its own evidence and says: fired, did not fire, no data, or error. ``remember`` holds it against what
+it said before (``for``), ``decide`` puts all of them together. They need nothing else, so a decision can be made again
+from what it records, and a back-test makes it as the check would have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
+from remint.core.condition import AnyOf, Condition, holds
 from remint.core.document import format_time
 from remint.core.verdict import Finding
 from remint.errors import Silence
@@ -58,6 +60,7 @@ class RuleResult:
     reason: str
     findings: tuple[Finding, ...] = ()
     silence: Silence | None = None  # why there is no answer, where the source and not the question is to blame
+    active_since: datetime | None = None  # since when the condition has held at each check; fired is later with ``for``
 
     def __post_init__(self) -> None:
         if self.fired and self.state is not RuleState.OK:
@@ -68,24 +71,44 @@ class RuleResult:
             "name": self.name,
             "kind": self.kind.value,
             "state": self.state.value,
+            "silence": None if self.silence is None else self.silence.value,
             "fired": self.fired,
+            "active_since": None if self.active_since is None else format_time(self.active_since),
             "reason": self.reason,
             "findings": [finding.to_json() for finding in self.findings],
         }
 
 
+class Treatment(StrEnum):
+    """What a silence means for the answer."""
+
+    INCONCLUSIVE = "inconclusive"  # the rule has no answer
+    QUIET = "quiet"  # as if the rule had answered that all is well
+    INVESTIGATE = "investigate"  # a person has to look
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriggerPolicy:
+    """What turns rules into an answer. A silence that ``no_data`` does not name is INCONCLUSIVE."""
+
     cooldown: timedelta
     min_fresh_labels: int
+    retrains_a_week: int | None = None
+    retrain_when: Condition | None = None  # None: any rule that asks for a retrain
+    investigating: frozenset[str] = frozenset()  # rules that ask for a person, besides those on integrity
+    no_data: Mapping[Silence, Treatment] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What the ledger knows: when RETRAIN was last answered, and the run id of a retrain that runs now."""
+    """What the ledger knows: when retrains were asked for or finished, and the run id of one that runs now."""
 
-    last_retrain_at: datetime | None = None
+    retrains_at: tuple[datetime, ...] = ()
     running: str | None = None
+
+    @property
+    def last_retrain_at(self) -> datetime | None:
+        return max(self.retrains_at, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +117,24 @@ class Decision:
     summary: str
     reasons: tuple[str, ...]
     rules: tuple[RuleResult, ...]
+
+
+def remember(
+    rule: RuleResult, *, active_since: datetime | None, hold_for: timedelta | None, now: datetime
+) -> RuleResult:
+    """The rule's result held against its past: with ``hold_for`` it fires once its condition has held that long.
+
+    ``active_since`` is what the last check said. A check without data neither fires nor forgets.
+    """
+    if rule.state is not RuleState.OK:
+        return replace(rule, active_since=active_since)
+    if not rule.fired:
+        return rule
+    since = now if active_since is None else active_since
+    if hold_for is None or now - since >= hold_for:
+        return replace(rule, active_since=since)
+    waits = f"{rule.reason}; not yet for {_span(hold_for)}, only since {format_time(since)}"
+    return replace(rule, fired=False, active_since=since, reason=waits)
 
 
 def decide(
@@ -108,55 +149,110 @@ def decide(
 
     1. A retrain that runs holds the next one off, also a manual one. (INVESTIGATE is still said: it trains nothing.)
     2. Manual: RETRAIN, whatever the rules say; a person has given a reason.
-    3. Integrity: INVESTIGATE. Drift of broken data is not a reason to learn from it.
-    4. Drift, accuracy, wrong, volume, age: RETRAIN; HOLD within the cooldown since the last RETRAIN; NEED_LABELS where
-       drift alone fired and ``fresh_labels`` (None: unknown) are fewer than the policy asks for.
-    5. Nothing fired: HOLD only if no rule ended in an error and one of those that watch the predictions (drift,
-       integrity; where none is declared, accuracy and wrong) had an answer. Else INCONCLUSIVE: neither the model's age
+    3. Integrity, a rule that asks for a person, or a silence that does: INVESTIGATE. Drift of broken data is not a
+       reason to learn from it.
+    4. ``retrain_when`` holds: RETRAIN; HOLD within the cooldown or where the week's budget is spent; NEED_LABELS where
+       it would not hold without the rules that see no labels, and ``fresh_labels`` (None: unknown) are fewer than the
+       policy asks for.
+    5. It does not hold: HOLD only if no rule ended in an error and one of those that watch the predictions (drift,
+       integrity; where none is declared, those on labels) had an answer. Else INCONCLUSIVE: neither the model's age
        nor old labels make a source that has gone quiet look healthy.
     """
     fired = [rule for rule in rules if rule.fired]
     manual = [rule for rule in fired if rule.kind is RuleKind.MANUAL]
-    broken = [rule for rule in fired if rule.kind is RuleKind.INTEGRITY]
-    due = [rule for rule in fired if rule.kind not in {RuleKind.MANUAL, RuleKind.INTEGRITY}]
+    broken = [rule for rule in rules if _asks_for_a_person(rule, policy)]
+    asking = [rule for rule in rules if rule.kind is not RuleKind.MANUAL and not _investigates(rule, policy)]
+    wants = [rule for rule in asking if rule.fired]
+    is_due = _holds(asking, policy) is True
     silent = _silent(rules)
 
     def decision(answer: Answer, summary: str, because: Sequence[RuleResult], *more: str) -> Decision:
         reasons = (*(r.reason for r in because), *more, *silent)
-        return Decision(answer=answer, summary=summary, reasons=reasons, rules=tuple(rules))
+        return Decision(answer=answer, summary=summary, reasons=tuple(dict.fromkeys(reasons)), rules=tuple(rules))
 
     if broken and not manual:
-        return decision(Answer.INVESTIGATE, f"Investigate, do not train: {_headline(broken)}", broken + due)
-    wanted = manual + broken + due if manual else due
+        return decision(Answer.INVESTIGATE, f"Investigate, do not train: {_headline(broken)}", broken + wants)
+    wanted = manual + [rule for rule in broken if rule.fired] + wants if manual else wants if is_due else []
     if wanted and history.running is not None:
         hold = f"retrain {history.running} is running"
         return decision(Answer.HOLD, f"Hold: {hold}", (), hold, *(r.reason for r in wanted))
     if manual:
         return decision(Answer.RETRAIN, f"Retrain by hand: {manual[0].reason}", wanted)
-    if due:
-        last = history.last_retrain_at
-        if last is not None and now - last < policy.cooldown:
-            hold = f"cooling down until {format_time(last + policy.cooldown)} after the retrain of {format_time(last)}"
-            return decision(Answer.HOLD, f"Hold: {hold}", (), hold, *(r.reason for r in due))
-        if all(rule.kind is RuleKind.DRIFT for rule in due):
+    if is_due:
+        hold_off = _held_off(policy, history, now)
+        if hold_off is not None:
+            return decision(Answer.HOLD, f"Hold: {hold_off}", (), hold_off, *(r.reason for r in wants))
+        if _holds(asking, policy, without=_LABEL_FREE) is not True:
             lacking = _lacking_labels(fresh_labels, policy.min_fresh_labels)
             if lacking is not None:
-                return decision(Answer.NEED_LABELS, f"Labels needed: {_headline(due)}, but {lacking}", due, lacking)
-        return decision(Answer.RETRAIN, f"Retrain: {_headline(due)}", due)
-    watching = [r for r in rules if r.kind in _ON_PREDICTIONS] or [r for r in rules if r.kind in _ON_FEEDBACK]
-    if not rules or any(rule.state is RuleState.ERROR for rule in rules):
-        return decision(Answer.INCONCLUSIVE, "Inconclusive: not every rule could be asked, and none fired", ())
-    if watching and all(rule.state is not RuleState.OK for rule in watching):
-        return decision(Answer.INCONCLUSIVE, "Inconclusive: too little data in the window to judge the model by", ())
-    answered = [rule for rule in rules if rule.state is RuleState.OK]
+                return decision(Answer.NEED_LABELS, f"Labels needed: {_headline(wants)}, but {lacking}", wants, lacking)
+        return decision(Answer.RETRAIN, f"Retrain: {_headline(wants)}", wants)
+    answered = [rule for rule in rules if _answered(rule, policy)]
+    watching = [r for r in rules if r.kind in _ON_PREDICTIONS] or [r for r in rules if r.kind in _ON_LABELS]
+    if not rules or any(rule.state is RuleState.ERROR and rule not in answered for rule in rules):
+        return decision(Answer.INCONCLUSIVE, "Inconclusive: not every rule could be asked, and none fired", wants)
+    if watching and not any(rule in answered for rule in watching):
+        summary = "Inconclusive: too little data in the window to judge the model by"
+        return decision(Answer.INCONCLUSIVE, summary, wants)
     if not answered:
         return decision(Answer.INCONCLUSIVE, "Inconclusive: no rule has data", ())
     count = f"{len(answered)} of {len(rules)} rules" if len(answered) < len(rules) else f"all {len(rules)} rules"
+    if wants:
+        alone = ", ".join(rule.name for rule in wants)
+        summary = f"Hold: {alone} fired, which alone is not check.retrain_when"
+        return decision(Answer.HOLD, summary, [*wants, *(rule for rule in answered if not rule.fired)])
     return decision(Answer.HOLD, f"Hold: {count} answered, none fired", answered)
 
 
-_ON_PREDICTIONS: Final = frozenset({RuleKind.DRIFT, RuleKind.INTEGRITY})
-_ON_FEEDBACK: Final = frozenset({RuleKind.ACCURACY, RuleKind.WRONG})
+_ON_PREDICTIONS: Final = frozenset({RuleKind.DRIFT, RuleKind.SLOW_DRIFT, RuleKind.INTEGRITY})
+_ON_LABELS: Final = frozenset({RuleKind.ACCURACY, RuleKind.COST, RuleKind.WRONG})
+#: Evidence without a label: it says that the data moved, not that the model is worse, and nothing to learn from.
+_LABEL_FREE: Final = frozenset({RuleKind.DRIFT, RuleKind.SLOW_DRIFT, RuleKind.ESTIMATED_ACCURACY})
+_WEEK: Final = timedelta(days=7)
+
+
+def _holds(
+    rules: Sequence[RuleResult], policy: TriggerPolicy, *, without: frozenset[RuleKind] = frozenset()
+) -> bool | None:
+    """Whether the condition holds, with the rules of the kinds ``without`` taken for quiet; None where unknown."""
+    truth: dict[str, bool | None] = {}
+    for rule in rules:
+        known = _answered(rule, policy) or rule.kind in without
+        truth[rule.name] = (rule.fired and rule.kind not in without) if known else None
+    condition = policy.retrain_when or AnyOf(tuple(truth))
+    return holds(condition, truth)
+
+
+def _investigates(rule: RuleResult, policy: TriggerPolicy) -> bool:
+    return rule.kind is RuleKind.INTEGRITY or rule.name in policy.investigating
+
+
+def _treatment(rule: RuleResult, policy: TriggerPolicy) -> Treatment:
+    if rule.silence is None:  # a mistake in the configuration: no policy makes that an answer
+        return Treatment.INCONCLUSIVE
+    return policy.no_data.get(rule.silence, Treatment.INCONCLUSIVE)
+
+
+def _answered(rule: RuleResult, policy: TriggerPolicy) -> bool:
+    return rule.state is RuleState.OK or _treatment(rule, policy) is Treatment.QUIET
+
+
+def _asks_for_a_person(rule: RuleResult, policy: TriggerPolicy) -> bool:
+    if rule.state is RuleState.OK:
+        return rule.fired and _investigates(rule, policy)
+    return _treatment(rule, policy) is Treatment.INVESTIGATE
+
+
+def _held_off(policy: TriggerPolicy, history: History, now: datetime) -> str | None:
+    """Why a retrain that is due has to wait, or None."""
+    last = history.last_retrain_at
+    if last is not None and now - last < policy.cooldown:
+        return f"cooling down until {format_time(last + policy.cooldown)} after the retrain of {format_time(last)}"
+    week = sorted(at for at in history.retrains_at if now - at < _WEEK)
+    if policy.retrains_a_week is not None and len(week) >= policy.retrains_a_week:
+        free_at = week[len(week) - policy.retrains_a_week] + _WEEK
+        return f"the budget of {policy.retrains_a_week} retrains a week is spent until {format_time(free_at)}"
+    return None
 
 
 def _headline(rules: Sequence[RuleResult]) -> str:
@@ -177,3 +273,8 @@ def _lacking_labels(fresh: int | None, needed: int) -> str | None:
     if fresh is None:
         return f"the number of fresh labels is unknown ({needed} needed)"
     return None if fresh >= needed else f"only {fresh} of {needed} fresh labels are there to learn from"
+
+
+def _span(duration: timedelta) -> str:
+    hours = duration / timedelta(hours=1)
+    return f"{hours / 24:g} d" if hours >= 48 else f"{hours:g} h"

@@ -16,6 +16,7 @@ from remint import config
 from remint.adapters.git import Git
 from remint.adapters.ledger import Ledger
 from remint.config import Params, Source
+from remint.core.budget import YEAR
 from remint.core.document import DocumentKind, canonical_json, content_id, format_time, seal
 from remint.core.drift import FieldDrift
 from remint.core.ledger import LedgerEntry, LedgerEvent, new_run_id, running_retrain
@@ -124,7 +125,7 @@ def judge(
 
     The false-alarm budget of a check, ``false_retrains_a_year / checks_a_year``, is split over the drift rules.
     """
-    alpha = check.false_retrains_a_year / check.checks_a_year
+    alpha = check.false_retrains_a_year * (check.every / YEAR)
     alpha /= max(1, sum(isinstance(rule, config.DriftRule) for rule in check.rules.values()))
     rules = [] if manual_reason is None else [manual_rule(manual_reason)]
     drift: list[FieldDrift] = []
@@ -160,7 +161,7 @@ def _drift(
 
 def _apply(
     name: str,
-    rule: config.IntegrityRule | config.AccuracyRule | config.WrongRule | config.VolumeRule | config.AgeRule,
+    rule: config.Rule,
     check: config.Check,
     files: ChampionFiles,
     evidence: Gathered,
@@ -196,7 +197,7 @@ def _apply(
         case config.AgeRule():
             return age_rule(name, files.champion.assigned_at, now, max_age=rule.max_age)
         case _:
-            assert_never(rule)
+            raise NotImplementedError(rule)
 
 
 def _given(answer: T | RemintError) -> T:
@@ -226,7 +227,7 @@ def _history(entries: Sequence[LedgerEntry], *, now: datetime, timeout: timedelt
     running = running_retrain(entries, now=now, timeout=timeout)
     retrain = Answer.RETRAIN.value
     decided = [e.at for e in entries if e.event is LedgerEvent.DECISION and e.data.get("answer") == retrain]
-    return History(last_retrain_at=max(decided, default=None), running=running.run_id if running else None)
+    return History(retrains_at=tuple(decided), running=running.run_id if running else None)
 
 
 def _opening(pipeline: str, files: ChampionFiles, decision: Decision, now: datetime) -> dict[str, Any]:
