@@ -87,8 +87,9 @@ def intervals(
     *,
     seed: int,
     draws: int = 2_000,
+    confidence: float = CONFIDENCE,
 ) -> Mapping[str, Noise | None]:
-    """A 95 % interval of each metric's difference; None where no draw has the metric (one class only, say).
+    """An interval of each metric's difference; None where no draw has the metric (one class only, say).
 
     The metrics are those of ``core.performance``, and have to have a value for both models. The same seed gives the
     same intervals.
@@ -111,7 +112,7 @@ def intervals(
         weights = generator.multinomial(count, np.full(count, 1 / count), size=size).astype(np.float64)
         for name, (before, after) in pairs.items():
             found[name].append(after(weights) - before(weights))
-    return {name: _percentiles(np.concatenate(parts)) for name, parts in found.items()}
+    return {name: _percentiles(np.concatenate(parts), confidence) for name, parts in found.items()}
 
 
 def weighted(metric: str, scored: Scored, keys: npt.NDArray[np.str_], weights: Floats) -> Floats:
@@ -120,13 +121,13 @@ def weighted(metric: str, scored: Scored, keys: npt.NDArray[np.str_], weights: F
     return _statistic(metric, scored, group, count)(weights)
 
 
-def _percentiles(differences: Floats) -> Noise | None:
+def _percentiles(differences: Floats, confidence: float) -> Noise | None:
     known = differences[np.isfinite(differences)]
     if known.size == 0:
         return None
-    tail = (1 - CONFIDENCE) / 2
+    tail = (1 - confidence) / 2
     low, high = np.quantile(known, [tail, 1 - tail])
-    return Noise(low=float(low), high=float(high))
+    return Noise(low=float(low), high=float(high), confidence=confidence)
 
 
 def _statistic(metric: str, scored: Scored, group: npt.NDArray[np.int64], count: int) -> Statistic:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from remint.core.recency import ALL, Window, newest
 from remint.core.rows import LabelledRows, join_rows
 from remint.core.table import unit_interval
 
@@ -29,6 +30,7 @@ class SplitPolicy:
     fresh_share: float  # of the feedback, the newest by arrival
     until: int  # highest sequence number of feedback that may be used at all
     drop_duplicates: bool  # keep one row of those with equal features and label, on each side
+    window: Window = ALL  # of the training side, after everything else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class Dropped:
     other_side: int  # equal to a row of an earlier side: feedback to held-out or test rows, or later rows in time
     duplicates: int
     after_until: int  # feedback that arrived after prepare.until
+    window: int = 0  # training rows that are older than the window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +68,19 @@ def split(
 
     Feedback up to ``policy.until``: the newest ``fresh_share`` by arrival is fresh, the rest trains, unless its row
     equals a held-out, test or fresh one. Sides may come out empty: whether that is an error is the caller's to say.
+
+    The window cuts the training side alone. Held-out and test rows stay as they are, so that two windows are measured
+    on the same rows, and so that moving one never moves a row from measuring into training. A split by time therefore
+    trains on nothing newer than its held-out rows: where that costs too much, smaller shares are the remedy, and
+    feedback, of which the older part always trains.
     """
     usable = feedback.take(feedback.sequence <= policy.until)
     after_until = feedback.rows - usable.rows
 
     usable, golden_feedback = _without(usable, golden_keys)
-    newest = np.argsort(usable.sequence, kind="stable")[usable.rows - math.ceil(policy.fresh_share * usable.rows) :]
+    last = np.argsort(usable.sequence, kind="stable")[usable.rows - math.ceil(policy.fresh_share * usable.rows) :]
     is_fresh = np.zeros(usable.rows, dtype=bool)
-    is_fresh[newest] = True
+    is_fresh[last] = True
     fresh, older = usable.take(is_fresh), usable.take(~is_fresh)
 
     is_golden = _among(data, golden_keys)
@@ -86,8 +94,9 @@ def split(
 
     sides = (train, held_out, test, fresh)
     single = tuple(side.take(_first_of_equals(side)) for side in sides) if policy.drop_duplicates else sides
+    train = newest(single[0], policy.window)
     return Splits(
-        train=single[0],
+        train=train,
         held_out=single[1],
         test=single[2],
         fresh=single[3],
@@ -97,6 +106,7 @@ def split(
             other_side=straddling + straddling_feedback,
             duplicates=sum(side.rows for side in sides) - sum(side.rows for side in single),
             after_until=after_until,
+            window=single[0].rows - train.rows,
         ),
     )
 

@@ -14,6 +14,7 @@ from remint.adapters.files import write_atomically
 from remint.adapters.frames import DataFile, read_data_file, read_metadata, read_rows, write_rows
 from remint.config import Params
 from remint.core.golden import parse_golden
+from remint.core.recency import weights
 from remint.core.rows import LabelledRows
 from remint.core.split import SplitPolicy, Splits, split
 from remint.errors import ConfigError, DataError
@@ -50,6 +51,11 @@ def prepare(params: Params, directory: Path) -> None:
         raise ConfigError(
             f"{params.task.positive!r} is not a class of {params.task.label!r}: {', '.join(classes[:10])}",
             where="params.yaml: task.positive",
+        )
+    half_life = params.prepare.half_life
+    if half_life is not None:
+        splits = dataclasses.replace(
+            splits, train=dataclasses.replace(splits.train, weight=weights(splits.train, half_life.of))
         )
     sides = {**_sides(splits), "golden": golden}
     for name, rows in sides.items():
@@ -95,6 +101,7 @@ def split_policy(params: Params) -> SplitPolicy:
         fresh_share=params.prepare.fresh_share,
         until=params.prepare.until.sequence,
         drop_duplicates=params.prepare.duplicates.value == "drop",
+        window=params.prepare.window.policy,
     )
 
 
