@@ -35,7 +35,10 @@ class DocumentKind(StrEnum):
     RUN = "run"
 
 
-CURRENT: Final[Mapping[DocumentKind, tuple[int, int]]] = dict.fromkeys(DocumentKind, (1, 0))
+CURRENT: Final[Mapping[DocumentKind, tuple[int, int]]] = {
+    **dict.fromkeys(DocumentKind, (1, 0)),
+    DocumentKind.REFERENCE: (1, 1),  # windows, calibration
+}
 
 #: (kind, major read) -> function that lifts a document of that major to the next one.
 UPGRADES: Final[Mapping[tuple[DocumentKind, int], Callable[[dict[str, Any]], dict[str, Any]]]] = {}

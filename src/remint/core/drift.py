@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.stats import chi2, ncx2
 
+from remint.core.divergence import Method
 from remint.core.document import finite
 from remint.core.profile import FIRST, MISSING, UNSEEN, Counts, FieldProfile, FieldRole, Reference
 from remint.errors import DataError, NoDataError
@@ -142,11 +144,21 @@ class FieldDrift:
 
 
 def measure_drift(
-    reference: Reference, counts: Counts, *, role: FieldRole, material_psi: float, alpha: float
+    reference: Reference,
+    counts: Counts,
+    *,
+    role: FieldRole,
+    material_psi: float,
+    alpha: float,
+    method: Method = Method.PSI,
+    earlier: Sequence[Counts] = (),
+    window: tuple[datetime, datetime] | None = None,
 ) -> tuple[FieldDrift, ...]:
     """Every field of a role, the most drifted first. With probability 1 - alpha none drifted that did not.
 
-    ``counts`` are the window's, by field and bin. Raises NoDataError where a field has no rows in the window.
+    ``counts`` are the window's, by field and bin; ``earlier`` those of the windows of the same length before it, the
+    newest first: then a field has drifted where it did in each of them. ``window`` is the window's start and end, which
+    tell its weekday where the reference knows weekdays. Raises NoDataError where a field has no rows in a window.
     """
     profiles = [field for field in reference.fields if field.role is role]
     tested = [_tested(profile, counts) for profile in profiles]

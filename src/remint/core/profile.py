@@ -11,10 +11,9 @@ Bins of a numeric field with edges ``e_0 < ... < e_k``: 0 is missing, 1 is below
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -22,8 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from remint.core.document import DocumentKind, seal
+from remint.core.reference_windows import Calibration, ReferenceWindows, window_counts
 from remint.core.schema import Kind, Schema
 from remint.core.table import Table
+from remint.core.text import frequent_terms, measure_texts, vocabulary_of
 from remint.errors import DataError
 
 Counts = Mapping[str, npt.NDArray[np.int64]]  # field name -> counts by bin index
@@ -37,8 +38,6 @@ PREDICTION: Final = "@prediction"
 CONFIDENCE: Final = "@confidence"
 
 _MAX_CATEGORIES = 50  # the rarer values share the bin "unseen": bounded series, and a tail that no test can judge
-_MAX_VOCABULARY = 5_000
-_WORD = re.compile(r"\w+", re.UNICODE)
 
 
 class FieldRole(StrEnum):
@@ -55,6 +54,7 @@ class Measure(StrEnum):
     VALUE = "value"  # the column itself
     LENGTH = "length"  # number of words of a text
     UNKNOWN = "unknown"  # share of a text's words that the training texts did not have twice
+    TERMS = "terms"  # the rarest of the frequent words that a text contains; categorical
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ class FieldProfile:
                 return f"> {self.edges[-1]:.4g}"
             return f"{self.edges[index - FIRST]:.4g} to {self.edges[index - FIRST + 1]:.4g}"
         if index == UNSEEN:
-            return "unseen"
+            return "no frequent word" if self.measure is Measure.TERMS else "unseen"
         assert self.values is not None
         return self.values[index - FIRST]
 
@@ -149,6 +149,8 @@ class Reference:
     training_rows: int
     fields: tuple[FieldProfile, ...]
     vocabularies: Mapping[str, frozenset[int]]  # text column -> hashed words
+    windows: ReferenceWindows | None = None  # None where the rows had no times, or too few windows
+    calibration: Calibration | None = None  # None where training was not told which held-out rows were right
 
     @property
     def series(self) -> int:
@@ -169,10 +171,12 @@ class Reference:
             (PREDICTION, Measure.VALUE): predicted,
             (CONFIDENCE, Measure.VALUE): confidence,
         }
+        terms = {f.column: f.values or () for f in self.fields if f.measure is Measure.TERMS}
         for column, words in self.vocabularies.items():
-            length, unknown = measure_text(table.columns[column], words)
-            derived[column, Measure.LENGTH] = length
-            derived[column, Measure.UNKNOWN] = unknown
+            text = measure_texts(table.columns[column], words, terms.get(column, ()))
+            derived[column, Measure.LENGTH] = text.length
+            derived[column, Measure.UNKNOWN] = text.unknown
+            derived[column, Measure.TERMS] = text.term
         return {
             f.name: f.assign(
                 derived[f.column, f.measure] if (f.column, f.measure) in derived else table.columns[f.column]
@@ -196,17 +200,22 @@ class Reference:
             "training_rows": self.training_rows,
             "fields": [f.to_json() for f in self.fields],
             "vocabularies": {column: sorted(words) for column, words in sorted(self.vocabularies.items())},
+            "windows": None if self.windows is None else self.windows.to_json(),
+            "calibration": None if self.calibration is None else self.calibration.to_json(),
         }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Reference:
-        """From a ``reference`` document that ``document.unseal`` has checked."""
+        """From a ``reference`` document that ``document.unseal`` has checked. Version 1.0 has no windows."""
+        windows, calibration = document.get("windows"), document.get("calibration")
         return cls(
             id=document["id"],
             pipeline=document["pipeline"],
             training_rows=document["training_rows"],
             fields=tuple(FieldProfile.from_json(f) for f in document["fields"]),
             vocabularies={column: frozenset(words) for column, words in document["vocabularies"].items()},
+            windows=None if windows is None else ReferenceWindows.from_json(windows),
+            calibration=None if calibration is None else Calibration.from_json(calibration),
         )
 
 
@@ -216,44 +225,94 @@ def build_reference(
     *,
     held_out_predicted: npt.NDArray[Any],
     held_out_confidence: npt.NDArray[np.float64],
+    held_out_right: npt.NDArray[np.bool_] | None = None,
+    training_at: npt.NDArray[np.datetime64] | None = None,
+    held_out_at: npt.NDArray[np.datetime64] | None = None,
+    window: timedelta | None = None,
     bins: int = 10,
 ) -> Reference:
     """Freeze the bins: features on the training rows; predicted class and confidence on rows it was not trained on.
 
     A model is surer on the rows it has seen, so a confidence profile of training rows would make any live traffic look
-    like drift. Raises DataError where there is nothing to count.
+    like drift. ``training_at`` and ``held_out_at`` are the rows' event times (datetime64, UTC, NaT where unknown); with
+    them and the length of the check's ``window`` the reference says how much ordinary windows differ. Raises DataError
+    where there is nothing to count.
     """
     if training.rows == 0 or len(held_out_predicted) == 0:
         raise DataError(
             "no rows to build the reference profile from", hint="training and held-out rows are both needed"
         )
     fields: list[FieldProfile] = []
+    binned: dict[str, npt.NDArray[np.int64]] = {}
+
+    def add(blank: FieldProfile, values: npt.NDArray[Any]) -> None:
+        index = blank.assign(values)
+        fields.append(replace(blank, counts=tuple(np.bincount(index, minlength=blank.bins).tolist())))
+        binned[blank.name] = index
+
     vocabularies: dict[str, frozenset[int]] = {}
     for column in schema.features:
         values = training.columns[column.name]
         match column.kind:
             case Kind.NUMERIC:
-                fields.append(_numeric(column.name, FieldRole.FEATURE, column.name, Measure.VALUE, values, bins))
+                add(_numeric(column.name, FieldRole.FEATURE, column.name, Measure.VALUE, values, bins), values)
             case Kind.CATEGORICAL:
                 kept = _frequent_values(values)
-                fields.append(_categorical(column.name, FieldRole.FEATURE, column.name, values, kept))
+                add(_categorical(column.name, FieldRole.FEATURE, column.name, Measure.VALUE, kept), values)
             case Kind.TEXT:
-                words = vocabulary(values)
-                vocabularies[column.name] = words
+                vocabularies[column.name] = vocabulary_of(values)
+                terms = frequent_terms(values)
                 # Each text apart from itself: its own words are in the vocabulary more often than a new text's are, and
                 # any new text would look strange. A word that is in three texts is in two others.
-                length, unknown = measure_text(values, vocabulary(values, in_texts=3))
-                for measure, measured in ((Measure.LENGTH, length), (Measure.UNKNOWN, unknown)):
+                text = measure_texts(values, vocabulary_of(values, in_texts=3), terms)
+                for measure, measured in ((Measure.LENGTH, text.length), (Measure.UNKNOWN, text.unknown)):
                     name = f"{column.name}.{measure.value}"
-                    fields.append(_numeric(name, FieldRole.FEATURE, column.name, measure, measured, bins))
+                    add(_numeric(name, FieldRole.FEATURE, column.name, measure, measured, bins), measured)
+                if terms:
+                    name = f"{column.name}.{Measure.TERMS.value}"
+                    add(_categorical(name, FieldRole.FEATURE, column.name, Measure.TERMS, terms), text.term)
             case Kind.IGNORED | Kind.SENSITIVE:
                 raise DataError(f"column {column.name!r} is {column.kind.value}, not a feature")
-    fields.append(_categorical(PREDICTION, FieldRole.PREDICTION, PREDICTION, held_out_predicted, schema.classes))
-    fields.append(_numeric(CONFIDENCE, FieldRole.CONFIDENCE, CONFIDENCE, Measure.VALUE, held_out_confidence, bins))
+    add(
+        _categorical(PREDICTION, FieldRole.PREDICTION, PREDICTION, Measure.VALUE, schema.classes),
+        held_out_predicted,
+    )
+    add(
+        _numeric(CONFIDENCE, FieldRole.CONFIDENCE, CONFIDENCE, Measure.VALUE, held_out_confidence, bins),
+        held_out_confidence,
+    )
     draft = Reference(
-        id="", pipeline=schema.pipeline, training_rows=training.rows, fields=tuple(fields), vocabularies=vocabularies
+        id="",
+        pipeline=schema.pipeline,
+        training_rows=training.rows,
+        fields=tuple(fields),
+        vocabularies=vocabularies,
+        windows=_windows(fields, binned, training_at, held_out_at, window),
+        calibration=None if held_out_right is None else _calibration(fields[-1], binned[CONFIDENCE], held_out_right),
     )
     return Reference.from_json(draft.to_json())
+
+
+def _windows(
+    fields: list[FieldProfile],
+    binned: Mapping[str, npt.NDArray[np.int64]],
+    training_at: npt.NDArray[np.datetime64] | None,
+    held_out_at: npt.NDArray[np.datetime64] | None,
+    window: timedelta | None,
+) -> ReferenceWindows | None:
+    if window is None:
+        return None
+    found = {}
+    for at, on_training in ((training_at, True), (held_out_at, False)):
+        if at is not None:
+            side = [f for f in fields if (f.role is FieldRole.FEATURE) is on_training]
+            found.update(window_counts(at, {f.name: (binned[f.name], f.bins) for f in side}, length=window))
+    return ReferenceWindows(fields=found) if found else None
+
+
+def _calibration(confidence: FieldProfile, index: npt.NDArray[np.int64], right: npt.NDArray[np.bool_]) -> Calibration:
+    hits = np.bincount(index[right.astype(bool)], minlength=confidence.bins)
+    return Calibration(rows=confidence.counts, right=tuple(hits.tolist()))
 
 
 def quantile_edges(values: npt.NDArray[np.float64], bins: int) -> tuple[float, ...]:
@@ -272,40 +331,6 @@ def quantile_edges(values: npt.NDArray[np.float64], bins: int) -> tuple[float, .
     return tuple(np.unique(np.quantile(finite, np.linspace(0, 1, bins + 1), method="inverted_cdf")).tolist())
 
 
-def vocabulary(texts: npt.NDArray[Any], *, in_texts: int = 2) -> frozenset[int]:
-    """Hashes of the most frequent words that occur in at least ``in_texts`` texts; the words are not stored."""
-    seen: dict[int, int] = {}
-    for text in texts.tolist():
-        for word in {_hash_word(w) for w in _words(text)}:
-            seen[word] = seen.get(word, 0) + 1
-    frequent = sorted((w for w, n in seen.items() if n >= in_texts), key=lambda w: (-seen[w], w))
-    return frozenset(frequent[:_MAX_VOCABULARY])
-
-
-def measure_text(
-    texts: npt.NDArray[Any], words: frozenset[int]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Number of words, and their share outside the vocabulary. Missing text: both NaN; empty text: the share is."""
-    length = np.full(len(texts), np.nan)
-    unknown = np.full(len(texts), np.nan)
-    for i, text in enumerate(texts.tolist()):
-        if text is None:
-            continue
-        found = _words(text)
-        length[i] = len(found)
-        if found:
-            unknown[i] = sum(_hash_word(w) not in words for w in found) / len(found)
-    return length, unknown
-
-
-def _words(text: str | None) -> list[str]:
-    return [] if text is None else _WORD.findall(text.lower())
-
-
-def _hash_word(word: str) -> int:
-    return int.from_bytes(hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=4).digest(), "big")
-
-
 def _frequent_values(values: npt.NDArray[Any]) -> tuple[str, ...]:
     found, counts = np.unique(np.array([v for v in values.tolist() if v is not None], dtype=str), return_counts=True)
     order = sorted(range(len(found)), key=lambda i: (-int(counts[i]), str(found[i])))
@@ -316,35 +341,12 @@ def _numeric(
     name: str, role: FieldRole, column: str, measure: Measure, values: npt.NDArray[Any], bins: int
 ) -> FieldProfile:
     edges = quantile_edges(values.astype(np.float64), bins)
-    blank = FieldProfile(
+    return FieldProfile(
         name=name, role=role, column=column, measure=measure, edges=edges, values=None, counts=(0,) * (len(edges) + 2)
     )
-    return _with_counts(blank, values)
 
 
-def _categorical(
-    name: str, role: FieldRole, column: str, values: npt.NDArray[Any], kept: tuple[str, ...]
-) -> FieldProfile:
-    blank = FieldProfile(
-        name=name,
-        role=role,
-        column=column,
-        measure=Measure.VALUE,
-        edges=None,
-        values=kept,
-        counts=(0,) * (len(kept) + 2),
-    )
-    return _with_counts(blank, values)
-
-
-def _with_counts(blank: FieldProfile, values: npt.NDArray[Any]) -> FieldProfile:
-    counts = tuple(int(n) for n in blank.count(values))
+def _categorical(name: str, role: FieldRole, column: str, measure: Measure, kept: tuple[str, ...]) -> FieldProfile:
     return FieldProfile(
-        name=blank.name,
-        role=blank.role,
-        column=blank.column,
-        measure=blank.measure,
-        edges=blank.edges,
-        values=blank.values,
-        counts=counts,
+        name=name, role=role, column=column, measure=measure, edges=None, values=kept, counts=(0,) * (len(kept) + 2)
     )

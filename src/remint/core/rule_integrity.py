@@ -86,9 +86,10 @@ class _Share:
 def _impossible(profile: FieldProfile) -> list[tuple[str, list[int]]]:
     """The bins whose values the reference has hardly or not at all, by what is wrong with them.
 
-    A text's length or share of new words beyond the range of training is how a text drifts: nothing broke.
+    A text's length or share of new words beyond the range of training, or a text without any of its frequent words, is
+    how texts drift: nothing broke.
     """
-    if profile.is_numeric and profile.measure is not Measure.VALUE:
+    if profile.measure is not Measure.VALUE:
         return [("missing", [MISSING])]
     if profile.is_numeric:
         return [("missing", [MISSING]), ("out of range", [BELOW, profile.above])]
