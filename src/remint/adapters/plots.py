@@ -29,7 +29,7 @@ _VARIABLES: Final = {
     BAD: "--bad",
     MUTED: "--muted",
 }
-_STYLE: Final[dict[Any, Any]] = {
+STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",  # text stays text: it can be found, copied and read aloud
     "svg.hashsalt": "remint",
     "font.size": 9,
@@ -82,7 +82,7 @@ class Pair:
 def histograms(fields: Sequence[Histogram], *, name: str = "drift") -> str:
     """Small multiples: training beside the window, bin by bin. ``name`` is unique on the page."""
     rows = -(-len(fields) // _COLUMNS)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.6 * _COLUMNS, 2.6 * rows), layout="constrained")
         for i, field in enumerate(fields):
             axes = figure.add_subplot(rows, _COLUMNS, i + 1)
@@ -94,12 +94,12 @@ def histograms(fields: Sequence[Histogram], *, name: str = "drift") -> str:
             axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
             if i == 0:
                 axes.legend(frameon=False, fontsize=8)
-        return _svg(figure, name)
+        return to_svg(figure, name)
 
 
 def differences(rows: Sequence[Difference]) -> str:
     """Each metric's gain as a point, its 95 % interval as a line; to the right of 0 the challenger is better."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.5, 0.36 * len(rows) + 0.9), layout="constrained")
         axes = figure.subplots()
         for place, row in enumerate(rows):
@@ -111,12 +111,12 @@ def differences(rows: Sequence[Difference]) -> str:
         axes.invert_yaxis()
         axes.margins(y=0.15)
         axes.set_xlabel("worse  ←  gain over the champion, with its 95 % interval  →  better")
-        return _svg(figure, "gain")
+        return to_svg(figure, "gain")
 
 
 def pairs(rows: Sequence[Pair], *, name: str) -> str:
     """Champion beside challenger, metric by metric."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.5, 0.4 * len(rows) + 0.7), layout="constrained")
         axes = figure.subplots()
         for place, row in enumerate(rows):
@@ -132,12 +132,12 @@ def pairs(rows: Sequence[Pair], *, name: str) -> str:
         axes.legend(
             unique.values(), unique.keys(), frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2
         )
-        return _svg(figure, name)
+        return to_svg(figure, name)
 
 
 def timeline(parts: Sequence[tuple[str, float, str]], *, name: str) -> str:
     """One bar of (label, seconds, colour), end to end."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.2, 1.2), layout="constrained")
         axes = figure.subplots()
         left = 0.0
@@ -147,10 +147,11 @@ def timeline(parts: Sequence[tuple[str, float, str]], *, name: str) -> str:
             left += seconds
         axes.set_yticks([])
         axes.set_xlabel("seconds; the number is the act's")
-        return _svg(figure, name)
+        return to_svg(figure, name)
 
 
-def _svg(figure: Figure, name: str) -> str:
+def to_svg(figure: Figure, name: str) -> str:
+    """The figure without its size, its ids made ``name``'s own, its colours the page's variables."""
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None})
     text = out.getvalue()
