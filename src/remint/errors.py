@@ -64,6 +64,12 @@ class ConfigError(RemintError):
     code = "config"
 
 
+class RetentionError(ConfigError):
+    """The window begins before what the monitoring server keeps."""
+
+    code = "retention"
+
+
 class DataError(RemintError):
     """A data file or a row is missing, malformed or contradicts the declared task."""
 
