@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 import numpy as np
 
+from remint.core.divergence import Method
 from remint.core.drift import FieldDrift, measure_drift
 from remint.core.profile import FieldRole, Reference
 from remint.core.signals import WindowCounts, percent, too_few
@@ -30,14 +33,28 @@ def drift_rule(
     material_psi: float,
     alpha: float,
     min_rows: int,
+    method: Method = Method.PSI,
+    earlier: Sequence[WindowCounts] = (),
+    span: tuple[datetime, datetime] | None = None,
 ) -> tuple[RuleResult, tuple[FieldDrift, ...]]:
     """Fires where a field of the role moved by more than ``material_psi``, beyond chance.
 
-    Every field's drift is given too, also where the window is too small for an answer. NoDataError without any row.
+    Every field's drift is given too, also where the window is too small for an answer. ``earlier`` windows, the newest
+    first, have to show it too; ``span`` is the window's start and end. NoDataError without any row.
     """
-    drift = measure_drift(reference, window.counts, role=role, material_psi=material_psi, alpha=alpha)
-    if window.rows < min_rows:
-        return too_few(name, RuleKind.DRIFT, window.rows, min_rows), drift
+    drift = measure_drift(
+        reference,
+        window.counts,
+        role=role,
+        material_psi=material_psi,
+        alpha=alpha,
+        method=method,
+        earlier=[before.counts for before in earlier],
+        window=span,
+    )
+    rows = min(w.rows for w in (window, *earlier))
+    if rows < min_rows:
+        return too_few(name, RuleKind.DRIFT, rows, min_rows), drift
     moved = [field for field in drift if field.drifted]
     noun, none_of = _ROLE_NAMES[role]
     if moved:
