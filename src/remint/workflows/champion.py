@@ -35,6 +35,11 @@ def read_champion(git: Git, pipeline: str) -> ChampionFiles:
     champion = registry.champion(git, pipeline)
     if champion is None:
         raise ConfigError(f"pipeline {pipeline!r} has no champion yet", where=str(git.path), hint=_REGISTER)
+    return read_champion_files(git, pipeline, champion)
+
+
+def read_champion_files(git: Git, pipeline: str, champion: Champion) -> ChampionFiles:
+    """The git-tracked files of one champion, also of an earlier one. ConfigError where a file is absent."""
 
     def read(name: str) -> tuple[Any, str]:
         path = (_ARTIFACTS / name).as_posix()
