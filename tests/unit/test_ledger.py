@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from remint.core.document import format_time
 from remint.core.ledger import (
+    CheckMemory,
     LedgerEntry,
     LedgerEvent,
     acceptances,
+    check_memory,
     is_run_id,
-    last_retrain_at,
     new_run_id,
     parse_ledger,
     running_retrain,
@@ -84,13 +86,39 @@ def test_a_retrain_runs_from_its_start_to_its_end_or_its_timeout() -> None:
     assert running_retrain([other, started(), finished("published")], now=NOW, timeout=day) == other
 
 
-def test_a_failed_retrain_neither_settles_its_decision_nor_starts_the_cooldown() -> None:
+def test_a_failed_retrain_does_not_settle_its_decision() -> None:
     assert settled([finished("failed")], "sha256:d") is None
-    assert last_retrain_at([finished("failed")]) is None
     for outcome in ("published", "unchanged"):
         assert settled([finished("failed"), finished(outcome)], "sha256:d") == finished(outcome)
-        assert last_retrain_at([finished(outcome)]) == NOW - timedelta(hours=1)
     assert settled([finished("published")], "sha256:other") is None
+
+
+def decided(answer: str, *, hours_ago: float, run_id: str = RUN, **data: object) -> LedgerEntry:
+    facts = {"answer": answer, "reference": "sha256:r", "alpha": 0.001, "active": {}, **data}
+    return LedgerEntry(at=NOW - timedelta(hours=hours_ago), event=LedgerEvent.DECISION, run_id=run_id, data=facts)
+
+
+def memory(*entries: LedgerEntry) -> CheckMemory:
+    return check_memory(entries, reference="sha256:r", now=NOW, timeout=timedelta(hours=6))
+
+
+def test_the_cooldown_counts_from_a_retrains_end_and_from_its_decision_where_it_failed() -> None:
+    asked = decided("RETRAIN", hours_ago=3)
+    assert memory(asked).history.retrains_at == (NOW - timedelta(hours=3),)
+    assert memory(asked, finished("failed")).history.retrains_at == (NOW - timedelta(hours=3),)
+    assert memory(asked, finished("published")).history.retrains_at == (NOW - timedelta(hours=1),)
+    assert memory(decided("HOLD", hours_ago=3)).history.retrains_at == ()
+
+
+def test_what_a_check_remembers_is_of_this_champion_only() -> None:
+    since = format_time(NOW - timedelta(hours=5))
+    entries = [decided("HOLD", hours_ago=2, active={"wrong": since}), decided("HOLD", hours_ago=1, active={})]
+    assert memory(*entries[:1]).active == {"wrong": NOW - timedelta(hours=5)}
+    assert memory(*entries).active == {}
+    assert memory(*entries).spent_alpha == pytest.approx(0.002)
+    other = decided("HOLD", hours_ago=0, reference="sha256:other", active={"wrong": since})
+    assert memory(*entries, other).active == {}
+    assert memory(*entries, other).spent_alpha == pytest.approx(0.002)
 
 
 def test_an_unknown_outcome_is_an_error() -> None:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remint.core.trigger import Answer, History, RuleKind, RuleResult, RuleState, TriggerPolicy, decide
+from remint.core.condition import AllOf, AnyOf
+from remint.core.trigger import (
+    Answer,
+    Decision,
+    History,
+    RuleKind,
+    RuleResult,
+    RuleState,
+    Treatment,
+    TriggerPolicy,
+    decide,
+    remember,
+)
+from remint.errors import Silence
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 POLICY = TriggerPolicy(cooldown=timedelta(hours=24), min_fresh_labels=100)
@@ -131,3 +145,109 @@ def test_broken_data_never_trains_and_an_error_never_holds_by_silence(
         assert history.running is None
     if not fired and "error" in rules.values():
         assert found is Answer.INCONCLUSIVE
+
+
+# -- memory ----------------------------------------------------------------------------------------------------------
+
+HALF_DAY = timedelta(hours=12)
+
+
+def test_with_for_a_rule_fires_once_its_condition_has_held_that_long() -> None:
+    holding = rule(RuleKind.WRONG, "fired")
+    first = remember(holding, active_since=None, hold_for=HALF_DAY, now=NOW)
+    assert not first.fired
+    assert first.active_since == NOW
+    assert "not yet for 12 h" in first.reason
+    later = NOW + HALF_DAY
+    assert remember(holding, active_since=NOW, hold_for=HALF_DAY, now=later - timedelta(seconds=1)).fired is False
+    assert remember(holding, active_since=NOW, hold_for=HALF_DAY, now=later).fired
+
+
+def test_a_quiet_check_forgets_and_a_silent_one_neither_fires_nor_forgets() -> None:
+    assert remember(rule(RuleKind.WRONG, "ok"), active_since=NOW, hold_for=None, now=NOW).active_since is None
+    silent = remember(rule(RuleKind.WRONG, "no_data"), active_since=NOW, hold_for=None, now=NOW + HALF_DAY)
+    assert silent.active_since == NOW
+    assert not silent.fired
+
+
+# -- rules joined, budgets, silence ----------------------------------------------------------------------------------
+
+BOTH = AnyOf(("accuracy", AllOf(("drift", "confidence"))))
+
+
+def joined(**said: str) -> Decision:
+    """Drift rules by the names of the tree; ``accuracy`` is one on labels."""
+    rules = [
+        dataclasses.replace(rule(RuleKind.ACCURACY if name == "accuracy" else RuleKind.DRIFT, how), name=name)
+        for name, how in said.items()
+    ]
+    policy = dataclasses.replace(POLICY, retrain_when=BOTH)
+    return decide(rules, policy, history=QUIET_PAST, fresh_labels=500, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("drift", "confidence", "accuracy", "expected"),
+    [
+        ("fired", "fired", "ok", Answer.RETRAIN),
+        ("fired", "ok", "ok", Answer.HOLD),
+        ("fired", "ok", "fired", Answer.RETRAIN),
+        ("fired", "error", "ok", Answer.INCONCLUSIVE),
+        ("ok", "error", "fired", Answer.RETRAIN),
+    ],
+)
+def test_only_rules_that_are_together_a_reason_retrain(
+    drift: str, confidence: str, accuracy: str, expected: Answer
+) -> None:
+    assert joined(drift=drift, confidence=confidence, accuracy=accuracy).answer is expected
+
+
+def test_a_rule_that_fired_alone_is_named_in_the_hold() -> None:
+    found = joined(drift="fired", confidence="ok", accuracy="ok")
+    assert found.summary == "Hold: drift fired, which alone is not check.retrain_when"
+    assert found.reasons[0] == "drift fired"
+
+
+def test_labels_are_needed_only_where_the_condition_rests_on_rules_that_see_none() -> None:
+    rules = [rule(RuleKind.DRIFT, "fired"), rule(RuleKind.ESTIMATED_ACCURACY, "fired"), rule(RuleKind.AGE, "ok")]
+    assert decide(rules, POLICY, history=QUIET_PAST, fresh_labels=0, now=NOW).answer is Answer.NEED_LABELS
+    rules.append(rule(RuleKind.VOLUME, "fired"))
+    assert decide(rules, POLICY, history=QUIET_PAST, fresh_labels=0, now=NOW).answer is Answer.RETRAIN
+
+
+def test_the_budget_of_a_week_holds_and_says_until_when() -> None:
+    policy = dataclasses.replace(POLICY, retrains_a_week=2)
+    days_ago = [timedelta(days=d) for d in (9, 6, 2)]
+    history = History(retrains_at=tuple(NOW - ago for ago in days_ago))
+    due = [rule(RuleKind.DRIFT, "fired")]
+    found = decide(due, policy, history=history, fresh_labels=500, now=NOW)
+    assert found.answer is Answer.HOLD
+    assert found.summary == "Hold: the budget of 2 retrains a week is spent until 2026-05-02T12:00:00.000000Z"
+    later = NOW + timedelta(days=1)
+    assert decide(due, policy, history=history, fresh_labels=500, now=later).answer is Answer.RETRAIN
+
+
+def silent(silence: Silence | None, treatment: Treatment) -> Answer:
+    policy = dataclasses.replace(POLICY, no_data={silence: treatment} if silence else {})
+    quiet = dataclasses.replace(rule(RuleKind.DRIFT, "no_data"), silence=silence)
+    return decide([quiet, rule(RuleKind.AGE, "ok")], policy, history=QUIET_PAST, fresh_labels=500, now=NOW).answer
+
+
+@pytest.mark.parametrize("silence", list(Silence))
+def test_each_silence_means_what_the_policy_says(silence: Silence) -> None:
+    assert silent(silence, Treatment.INCONCLUSIVE) is Answer.INCONCLUSIVE
+    assert silent(silence, Treatment.QUIET) is Answer.HOLD
+    assert silent(silence, Treatment.INVESTIGATE) is Answer.INVESTIGATE
+
+
+def test_a_mistake_in_the_configuration_is_no_silence_that_a_policy_could_excuse() -> None:
+    broken = rule(RuleKind.DRIFT, "error")
+    policy = dataclasses.replace(POLICY, no_data=dict.fromkeys(Silence, Treatment.QUIET))
+    found = decide([broken, rule(RuleKind.AGE, "ok")], policy, history=QUIET_PAST, fresh_labels=500, now=NOW)
+    assert found.answer is Answer.INCONCLUSIVE
+
+
+def test_a_signal_of_ones_own_may_ask_for_a_person() -> None:
+    policy = dataclasses.replace(POLICY, investigating=frozenset({"promql"}))
+    rules = [rule(RuleKind.DRIFT, "ok"), rule(RuleKind.PROMQL, "fired")]
+    assert decide(rules, policy, history=QUIET_PAST, fresh_labels=500, now=NOW).answer is Answer.INVESTIGATE
+    assert decide(rules, POLICY, history=QUIET_PAST, fresh_labels=500, now=NOW).answer is Answer.RETRAIN

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, Final, assert_never
 
 from remint.core.document import canonical_json, format_time, parse_time
+from remint.core.trigger import Answer, History
 from remint.errors import DocumentError, did_you_mean
 
 SCHEMA: Final = "remint/ledger/1.0"
@@ -143,10 +144,32 @@ def running_retrain(entries: Sequence[LedgerEntry], *, now: datetime, timeout: t
     return max(alive, key=lambda entry: entry.at, default=None)
 
 
-def last_retrain_at(entries: Iterable[LedgerEntry]) -> datetime | None:
-    """When the newest retrain that did not fail finished; the cooldown counts from here."""
-    return max(
-        (e.at for e in entries if e.event is LedgerEvent.RETRAIN_FINISHED and outcome_of(e).settles), default=None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckMemory:
+    """What a check has to know of the past. ``active``: rule -> since when its condition has held at each check."""
+
+    history: History
+    active: Mapping[str, datetime]
+    spent_alpha: float  # of the false-alarm budget, by checks of this champion
+
+
+def check_memory(entries: Sequence[LedgerEntry], *, reference: str, now: datetime, timeout: timedelta) -> CheckMemory:
+    """From the ledger: retrains of any champion; what the rules said and the alpha spent of this ``reference`` only.
+
+    A retrain counts from its decision and again from its end, so that a cooldown begins when the work is done.
+    """
+    running = running_retrain(entries, now=now, timeout=timeout)
+    decisions = [e for e in entries if e.event is LedgerEvent.DECISION]
+    asked = {e.run_id: e.at for e in decisions if e.data.get("answer") == Answer.RETRAIN.value}
+    ended = {e.run_id: e.at for e in entries if e.event is LedgerEvent.RETRAIN_FINISHED and outcome_of(e).settles}
+    mine = [e for e in decisions if e.data.get("reference") == reference]
+    active = mine[-1].data.get("active", {}) if mine else {}
+    return CheckMemory(
+        history=History(
+            retrains_at=tuple(sorted({**asked, **ended}.values())), running=running.run_id if running else None
+        ),
+        active={name: parse_time(at) for name, at in active.items()},
+        spent_alpha=sum(float(e.data.get("alpha", 0.0)) for e in mine),
     )
 
 

@@ -1,4 +1,4 @@
-"""The rules that compare a number with a limit: volume of new labels, the champion's age, a person's word."""
+"""The rules that compare a number with a limit: volume of new labels, the champion's age, a query, a person's word."""
 
 from __future__ import annotations
 
@@ -27,6 +27,23 @@ def age_rule(name: str, since: datetime, now: datetime, *, max_age: timedelta) -
     age_days, limit_days = ((span / timedelta(days=1)) for span in (now - since, max_age))
     reason = f"the champion is {age_days:.1f} days old, the limit is {limit_days:g} days"
     return counted(name, RuleKind.AGE, reason, observed=age_days, limit=limit_days)
+
+
+def promql_rule(name: str, value: float, *, above: float | None, below: float | None) -> RuleResult:
+    """Fires where the query's value is beyond the one limit that is given; at the limit itself it is quiet."""
+    if above is not None:
+        fired, limit, side = value > above, above, "above"
+    elif below is not None:
+        fired, limit, side = value < below, below, "below"
+    else:
+        raise ValueError(f"rule {name!r} has no limit")
+    reason = f"the query answers {value:.6g}, {side if fired else f'not {side}'} {limit:.6g}"
+    finding = Finding(
+        rule=name, verdict=Verdict.FAIL if fired else Verdict.PASS, reason=reason, observed=value, limit=limit
+    )
+    return RuleResult(
+        name=name, kind=RuleKind.PROMQL, state=RuleState.OK, fired=fired, reason=reason, findings=(finding,)
+    )
 
 
 def manual_rule(reason: str) -> RuleResult:
