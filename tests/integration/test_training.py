@@ -73,7 +73,8 @@ def test_the_metadata_names_what_the_model_came_from_and_nothing_of_this_run(tmp
     assert document["training_rows"] == bundle.reference.training_rows == 240
     assert document["classes"] == ["class-0", "class-1"]
     assert document["until"] == {"sequence": 0, "arrived_at": None}
-    assert document["hashes"].keys() == {"data", "code", "params", "packages"}
+    assert document["hashes"].keys() == {"data", "code", "params", "packages", "split"}
+    assert not {"choice", "reused"} & document.keys()
     for name in ("reference", "manifest"):
         copy = (tmp_path / f"artifacts/{name}.json").read_bytes()
         assert copy == (tmp_path / BUNDLE / f"{name}.json").read_bytes()

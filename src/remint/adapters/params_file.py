@@ -1,13 +1,14 @@
-"""``params.yaml`` changed by a program: one value, with every comment, quote, indent and blank line where it was."""
+"""``params.yaml`` changed by a program: one value at a time, every comment, quote, indent and blank line stays."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import MappingNode, Node
+from ruamel.yaml.nodes import CollectionNode, MappingNode, Node
 
 from remint.adapters.files import write_atomically
 from remint.core.document import format_time, parse_time
@@ -28,6 +29,19 @@ def write_until(path: Path, *, sequence: int, arrived_at: str | None) -> None:
     text = _set(text, "prepare.until.sequence", str(sequence), path)
     text = _set(text, "prepare.until.arrived_at", json.dumps(when), path)
     write_atomically(path, text)
+
+
+def write_earlier(path: Path, champions: Sequence[Mapping[str, str]]) -> None:
+    """Set ``train.earlier``: tag, commit and bundle of each champion of the past that competes, on one line."""
+    text = path.read_text(encoding="utf-8")
+    if not isinstance(_find(text, "train", path), MappingNode):
+        raise ConfigError("has no section 'train'", where=str(path))
+    present = _find(text, "train.earlier", path)
+    if isinstance(present, CollectionNode) and not present.flow_style:
+        raise ConfigError(
+            "is written by remint retrain, on one line", where=f"{path}: train.earlier", hint="earlier: []"
+        )
+    write_atomically(path, _set(text, "train.earlier", json.dumps([dict(c) for c in champions]), path))
 
 
 def _set(text: str, dotted: str, value: str, path: Path) -> str:

@@ -38,6 +38,7 @@ class DocumentKind(StrEnum):
 CURRENT: Final[Mapping[DocumentKind, tuple[int, int]]] = {
     **dict.fromkeys(DocumentKind, (1, 0)),
     DocumentKind.REFERENCE: (1, 1),  # windows, calibration
+    DocumentKind.METADATA: (1, 1),  # newest_event_at, choice, reused, hashes.split
 }
 
 #: (kind, major read) -> function that lifts a document of that major to the next one.

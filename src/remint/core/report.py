@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from remint.core.document import parse_time
 from remint.core.markdown import details, escape, table
+from remint.core.report_choice import choice_table
 from remint.core.report_drift import drift_chart, drift_table
 from remint.core.verdict import Verdict
 
@@ -37,6 +38,7 @@ _DROPPED: Final = {  # of summary.json, in words
     "other_side": "equal to a row of another side:",
     "duplicates": "duplicates:",
     "after_until": "feedback that came later:",
+    "window": "older than the window:",
 }
 _MOST_REASONS: Final = 5
 _MOST_COUNTS: Final = 12
@@ -86,6 +88,7 @@ def sections(evidence: Evidence) -> list[Section]:
         Section(name="canary", rank=1, text="" if evidence.verdict is None else _canary(evidence.verdict)),
         Section(name="drift", rank=2, text="" if decision is None else drift_table(decision)),
         Section(name=CHART, rank=6, text="" if decision is None else drift_chart(decision)),
+        Section(name="choice", rank=3, text="" if evidence.metadata is None else choice_table(evidence.metadata)),
         Section(name="data", rank=3, text=_data(evidence)),
         Section(name="service", rank=2, text="" if gate is None else _service(gate)),
         Section(name="undo", rank=1, text="" if gate is None else _undo(gate)),

@@ -1,7 +1,8 @@
 """One retrain of one decision: in a checkout of its own, on a branch, published, gated, recorded.
 
-Every step can be killed and done again, and ends in the same trees: the inputs are the commit that is checked out and
-the decision's ``until``, the commit's dates are the decision's, and nothing counts as done before the ledger says so.
+Every step can be killed and done again, and ends in the same trees: the inputs are the commit that is checked out, the
+decision's ``until`` and (with ``train.earlier_champions``) the stable tags; the commit's dates are the decision's, and
+nothing counts as done before the ledger says so.
 Data is published before git: nobody may ever see a hash whose content is not there yet.
 """
 
@@ -21,7 +22,7 @@ from remint.adapters.files import write_atomically
 from remint.adapters.git import HOOKLESS, Git
 from remint.adapters.ledger import Ledger
 from remint.adapters.lock import hold
-from remint.adapters.params_file import write_until
+from remint.adapters.params_file import write_earlier, write_until
 from remint.adapters.registry import champion as find_champion
 from remint.adapters.usage import usage
 from remint.config import Params, load_params
@@ -36,6 +37,7 @@ from remint.core.ledger import (
     settled,
 )
 from remint.errors import ConfigError, DataError, LockedError, RemintError, ServiceError, UsageError
+from remint.workflows.earlier import earlier_champions
 from remint.workflows.feedback import FeedbackSource, export_feedback
 from remint.workflows.gate import run_gate
 from remint.workflows.report import render_report
@@ -214,7 +216,7 @@ class _Run:
         return self._finish(RetrainOutcome.PUBLISHED, facts, gate=gate, report=report)
 
     def _reproduce(self, params: Params, tree: Git, dvc: Dvc) -> None:
-        """Feedback up to ``until`` into the tracked file, its ``until`` into params.yaml, then ``dvc repro``."""
+        """Feedback up to ``until`` into the tracked file, what competes into params.yaml, then ``dvc repro``."""
         until = self.decision["until"]
         feedback = params.prepare.feedback
         tracked = tree.run("ls-files", "--", "*.dvc").splitlines()
@@ -235,6 +237,11 @@ class _Run:
             dvc.add(feedback)
         if tracked:
             dvc.pull(*tracked)
+        earlier = earlier_champions(self.git, self.pipeline, count=params.train.earlier_champions)
+        if earlier != params.train.earlier:
+            write_earlier(tree.path / "params.yaml", [champion.model_dump() for champion in earlier])
+        if earlier:
+            self.request.progress(f"earlier champions compete: {', '.join(champion.tag for champion in earlier)}")
         dvc.repro()
 
     def _publish_data(self, dvc: Dvc) -> None:

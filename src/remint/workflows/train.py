@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,15 +16,18 @@ from threadpoolctl import threadpool_limits
 from remint import __version__
 from remint.adapters.bundle import MANIFEST, METADATA, REFERENCE, predict, write_bundle
 from remint.adapters.frames import read_rows
-from remint.adapters.modules import import_function, importable, source_of
+from remint.adapters.modules import importable, source_of
 from remint.adapters.packages import library_versions
 from remint.config import Params
-from remint.core.document import DocumentKind, content_id, seal
+from remint.core.document import DocumentKind, content_id, format_time, seal
 from remint.core.profile import Reference, build_reference
 from remint.core.rows import LabelledRows
 from remint.core.schema import Schema
-from remint.errors import BundleError, ConfigError, DataError, RemintError
+from remint.errors import DataError
+from remint.workflows.earlier import fetch, split_hash
+from remint.workflows.fitting import Recipe, recipes
 from remint.workflows.prepare import PREPARED
+from remint.workflows.selection import Selected, select
 
 ARTIFACTS: Final = Path("artifacts")
 BUNDLE: Final = Path("artifacts/bundle")
@@ -33,6 +38,7 @@ _SIDES: Final = ("train", "held_out", "test", "fresh", "golden")
 def train(params: Params, directory: Path) -> None:
     """Fit ``train.estimator`` on the training rows and write ``artifacts/bundle/``.
 
+    With several candidates or earlier champions, the one that does best on the newest training rows; see ``selection``.
     Nothing of the bundle depends on the time, the host or the number of processors: training twice from the same
     commit and data gives the same bytes. Raises ConfigError where the estimator cannot be had, DataError where the
     rows cannot be learned from, BundleError where the model cannot be stored.
@@ -47,27 +53,35 @@ def train(params: Params, directory: Path) -> None:
         classes=tuple(sorted(set(rows["train"].labels.tolist()))),
     )
     with importable(directory):
-        make = import_function(params.train.estimator, where=_ESTIMATOR)
-        model = _made(make, params, schema)
+        ways = recipes(params)
+        for recipe in ways:
+            recipe.model(schema)  # what cannot be made stops it here; and its libraries are loaded now
+        earlier = fetch(params, directory, schema)
     # Sums depend in their last bits on how many threads share them: one thread, the same bytes on any machine. Entered
     # only now, because it finds the libraries that are loaded.
     with importable(directory), threadpool_limits(limits=1):
-        _fit(model, params, schema, rows["train"])
-        held_out = predict(model, schema, rows["held_out"].table)
+        selected = select(params, schema, rows["train"], ways, earlier)
+        made = _made(selected, schema, rows["train"])
+        held_out = predict(made.model, made.schema, rows["held_out"].table)
         if not np.isfinite(held_out.probabilities).all():
             raise DataError("the model's probabilities for held-out rows are not finite", where=_ESTIMATOR)
         reference = build_reference(
-            schema,
-            rows["train"].table,
+            made.schema,
+            made.rows.table,
             held_out_predicted=held_out.labels,
             held_out_confidence=held_out.confidence,
+            held_out_right=held_out.labels == rows["held_out"].labels,
+            training_at=made.rows.event_at,
+            held_out_at=rows["held_out"].event_at,
+            window=params.train.reference_window,
             bins=params.train.bins,
         )
-        metadata = _metadata(params, schema, rows["train"].rows, reference, directory, code=source_of(make))
+        code = b"".join(sorted({source_of(recipe.make) for recipe in ways}))
+        metadata = _metadata(params, made, reference, directory, code=code, choice=selected.record)
         write_bundle(
             directory / BUNDLE,
-            model=model,
-            schema=schema,
+            model=made.model,
+            schema=made.schema,
             reference=reference,
             golden=rows["golden"].table,
             metadata=metadata,
@@ -77,57 +91,68 @@ def train(params: Params, directory: Path) -> None:
         shutil.copyfile(directory / BUNDLE / name, directory / ARTIFACTS / name)
 
 
-def _made(make: Callable[..., Any], params: Params, schema: Schema) -> Any:
-    name = params.train.estimator
-    try:
-        model = make(schema, params.train.parameters, params.train.seed)
-        absent = [method for method in ("fit", "predict_proba") if not callable(getattr(model, method, None))]
-    except RemintError:
-        raise
-    except Exception as error:  # the team's code may raise anything
-        raise ConfigError(f"{name} raised {type(error).__name__}: {error}", where=_ESTIMATOR) from error
-    if absent:
-        raise ConfigError(f"what {name} returned has no {absent[0]}()", where=_ESTIMATOR)
-    return model
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """The model of the bundle, with the rows that its reference is built on."""
+
+    model: Any
+    schema: Schema
+    rows: LabelledRows
+    estimator: str
+    reused: Mapping[str, Any] | None = None
 
 
-def _fit(model: Any, params: Params, schema: Schema, rows: LabelledRows) -> None:
-    name = params.train.estimator
-    codes = {label: code for code, label in enumerate(schema.classes)}
-    y = np.array([codes[label] for label in rows.labels.tolist()], dtype=np.int64)
-    try:
-        model.fit(rows.table.matrix(), y)
-    except RemintError:
-        raise
-    except Exception as error:
-        if type(error).__name__ == "InvalidParameterError":  # scikit-learn checks parameters only when it fits
-            raise ConfigError(str(error), where="params.yaml: train.parameters") from error
-        raise DataError(f"{name} failed to fit: {type(error).__name__}: {error}", where=str(PREPARED)) from error
-    try:
-        predict(model, schema, rows.table.take(np.arange(1)))
-    except BundleError as error:
-        raise ConfigError(f"{name}: {error.message}", where=_ESTIMATOR) from error
+def _made(selected: Selected, schema: Schema, training: LabelledRows) -> _Made:
+    """The winner trained on all rows of its window; an earlier champion as it is, with today's training rows."""
+    winner = selected.winner
+    if isinstance(winner, Recipe):
+        rows = winner.rows(training)
+        return _Made(model=winner.fit(schema, rows), schema=schema, rows=rows, estimator=winner.estimator)
+    assert winner.bundle is not None  # one that could not be asked cannot win
+    earlier = winner.bundle
+    of_model = earlier.metadata.get("reused") or earlier.metadata
+    return _Made(
+        model=earlier.model,
+        schema=earlier.schema,
+        rows=training,
+        estimator=str(earlier.metadata["estimator"]),
+        reused={
+            **winner.champion.model_dump(),
+            "until": of_model["until"],
+            "newest_event_at": of_model.get("newest_event_at"),
+        },
+    )
 
 
 def _metadata(
-    params: Params, schema: Schema, training_rows: int, reference: Reference, directory: Path, *, code: bytes
+    params: Params, made: _Made, reference: Reference, directory: Path, *, code: bytes, choice: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """What the model was made of; never a commit, a time or a host: those hang on the registry's tag."""
+    """What the model was made of; never a commit, a time or a host of this run: those hang on the registry's tag."""
     packages = {"remint": __version__, **library_versions()}
     body = {
-        "training_rows": training_rows,
-        "classes": list(schema.classes),
+        "training_rows": made.rows.rows,
+        "newest_event_at": _newest(made.rows),
+        "classes": list(made.schema.classes),
         "until": params.prepare.until.model_dump(mode="json"),
-        "estimator": params.train.estimator,
+        "estimator": made.estimator,
         "hashes": {
             "data": _data_hash(directory / PREPARED),
             "code": _code_hash(directory, code),
             "params": content_id(params.model_dump(mode="json", include={"task", "prepare", "train"})),
             "packages": content_id(packages),
+            "split": split_hash(params),
         },
         "packages": packages,
+        **({"choice": choice} if choice is not None else {}),
+        **({"reused": made.reused} if made.reused is not None else {}),
     }
     return seal(DocumentKind.METADATA, params.pipeline, body, parents=[reference.id])
+
+
+def _newest(rows: LabelledRows) -> str | None:
+    """The latest event among the rows; None where no time is known."""
+    known = rows.event_at[~np.isnat(rows.event_at)]
+    return None if known.size == 0 else format_time(known.max().item().replace(tzinfo=UTC))
 
 
 def _data_hash(prepared: Path) -> str:
