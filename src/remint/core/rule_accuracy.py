@@ -38,7 +38,7 @@ def accuracy_rule(
     if labels < min_labels:
         return too_few(name, RuleKind.ACCURACY, labels, min_labels, of="labelled predictions in the window")
     judged = [
-        _judge(name, start, counts, champion, drop=drop, alpha=_alpha(start, now, yearly=yearly, window=window))
+        _judge(name, start, counts, champion, drop=drop, alpha=granted_alpha(start, now, yearly=yearly, window=window))
         for start, counts in feedback_by_start
         if counts.labels >= min_labels and start < now
     ]
@@ -63,7 +63,8 @@ def wrong_rule(name: str, feedback: FeedbackCounts, *, limit: int) -> RuleResult
     return counted(name, RuleKind.WRONG, reason, observed=feedback.wrong, limit=limit)
 
 
-def _alpha(start: datetime, now: datetime, *, yearly: float, window: timedelta) -> float:
+def granted_alpha(start: datetime, now: datetime, *, yearly: float, window: timedelta) -> float:
+    """What evidence since ``start`` may take of the yearly false alarms: the share of the year that has passed."""
     return min(_HIGHEST_ALPHA, yearly * (min(window, now - start) / YEAR))
 
 
