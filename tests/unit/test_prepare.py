@@ -98,6 +98,25 @@ def test_the_summary_counts_every_row(tmp_path: Path) -> None:
     assert sum(found["labels"]["test"].values()) == found["rows"]["test"]
 
 
+def test_window_and_half_life_shape_the_training_side_and_nothing_else(tmp_path: Path) -> None:
+    timed: Changes = {"task": {"time": {"column": "day", "zone": "UTC"}}}
+    plain = make_pipeline(tmp_path / "a", timed)
+    prepare(plain, tmp_path / "a")
+    recent = make_pipeline(tmp_path / "b", {**timed, "prepare": {"window": {"last": "5d"}, "half_life": "2d"}})
+    prepare(recent, tmp_path / "b")
+    before, after = sides(tmp_path / "a", plain)["train"], sides(tmp_path / "b", recent)["train"]
+    assert before.weight is None
+    assert after.weight is not None
+    newest = before.event_at.max()
+    inside = before.event_at > newest - np.timedelta64(5, "D")
+    assert after.keys.tolist() == before.keys[inside].tolist()
+    assert after.weight.tolist() == (0.5 ** ((newest - after.event_at) / np.timedelta64(2, "D"))).tolist()
+    assert summary(tmp_path / "b")["dropped"]["window"] == int((~inside).sum()) > 0
+    assert {n: h for n, h in hashes(tmp_path / "a").items() if n not in {"train.parquet", "summary.json"}} == {
+        n: h for n, h in hashes(tmp_path / "b").items() if n not in {"train.parquet", "summary.json"}
+    }
+
+
 def test_sensitive_columns_stand_beside_the_rows_and_never_in_the_golden_file(tmp_path: Path) -> None:
     params = make_pipeline(tmp_path)
     prepare(params, tmp_path)

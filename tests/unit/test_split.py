@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from remint.core.recency import ALL, Window
 from remint.core.rows import LabelledRows, RowSource, data_rows, join_rows, no_times, objects
 from remint.core.schema import Column, Kind
 from remint.core.split import SplitPolicy, Splits, split
@@ -47,7 +48,7 @@ def feedback_of(values: list[Cell]) -> LabelledRows:
     )
 
 
-def policy(*, drop_duplicates: bool = False, until: int = 10**6) -> SplitPolicy:
+def policy(*, drop_duplicates: bool = False, until: int = 10**6, window: Window = ALL) -> SplitPolicy:
     return SplitPolicy(
         salt="pipeline:0",
         test_share=0.2,
@@ -55,6 +56,7 @@ def policy(*, drop_duplicates: bool = False, until: int = 10**6) -> SplitPolicy:
         fresh_share=0.3,
         until=until,
         drop_duplicates=drop_duplicates,
+        window=window,
     )
 
 
@@ -143,6 +145,18 @@ def test_the_newest_feedback_is_fresh_and_the_older_trains() -> None:
     sides = share_out([(float(i), None, "0") for i in range(50)], feedback)
     assert sides.fresh.sequence.tolist() == [8, 9, 10]
     assert [s for s in sides.train.sequence.tolist() if s] == [1, 2, 3, 4, 5, 6, 7]
+
+
+@settings(deadline=None, max_examples=60)
+@given(tables, st.lists(cells, max_size=40), st.integers(1, 50))
+def test_a_window_cuts_the_training_side_alone(data: list[Cell], feedback: list[Cell], count: int) -> None:
+    given_rows = rows_of(data), feedback_of(feedback), set[str]()
+    every, cut = split(*given_rows, policy()), split(*given_rows, policy(window=Window(rows=count)))
+    for name in ("held_out", "test", "fresh"):
+        assert getattr(cut, name).keys.tolist() == getattr(every, name).keys.tolist()
+    assert cut.train.rows == min(count, every.train.rows)
+    assert cut.dropped.window == every.train.rows - cut.train.rows
+    assert cut.train.keys.tolist() == every.train.keys[every.train.rows - cut.train.rows :].tolist()
 
 
 def test_feedback_after_until_is_not_used() -> None:
