@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import entropy, norm
 
-from remint.core.drift import divergence, holm, measure_drift, merge_bins, smallest_detectable_psi
+from remint.core.bins import merge_bins
+from remint.core.divergence import divergence, smallest_detectable_psi
+from remint.core.drift import holm, measure_drift
 from remint.core.profile import FieldProfile, FieldRole, Measure, Reference
 from remint.errors import DataError, NoDataError
 

@@ -23,7 +23,7 @@ _MONDAY_SECONDS: Final = 4 * _DAY_SECONDS  # the first Monday, 00:00 UTC, since 
 _SAME_LENGTH: Final = 0.1  # windows that differ by less in length are of one length
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # by identity: estimates from it are remembered
 class FieldWindows:
     """One field's counts in complete windows of the training (or held-out) rows, oldest first.
 

@@ -1,0 +1,294 @@
+"""Kolmogorov-Smirnov and Wasserstein from counts over ordered bins, with their null distributions.
+
+Where nothing moved, sqrt(n_eff) times the difference of the cumulative shares at the bins' edges is a Brownian bridge
+looked at in the pooled cumulative shares t_1 < ... < t_k (Doob 1949; Donsker 1952), so
+
+* sqrt(n_eff) KS is max_j |bridge(t_j)|. The bridge is Markov: its probability of staying within +-x is an integral
+  over the edges, one after another. No random numbers, and no continuous critical values, which bins never reach.
+* sqrt(n_eff) Wasserstein is sum_j gap_j |bridge(t_j)|. Its mean and mean square are those of products of absolute
+  values of normal variables; a Nakagami variable (root of a gamma one) has both, and a tail as light as it should be.
+
+Where a distance d is allowed, the triangle inequality says that what is seen is at most d and the distance that chance
+adds: the tail is taken at the distance less d, which can only be too careful.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.special import gammaincc, gammainccinv, gammaln, ndtr, ndtri
+
+from remint.core.profile import FIRST, MISSING, FieldProfile
+
+Floats = npt.NDArray[np.float64]
+
+_CLOSE: Final = 1e-3  # edges with less of the rows between them are one
+_SURE: Final = 1e-8  # where the sum of the edges' tails is below, it is the tail of their maximum
+_WINSOR: Final = 0.005  # share of rows at either end that says nothing about the spread
+_INNER_GAP: Final = 3.0  # spreads; a bin counts for no more, so that one far value cannot outweigh all others
+_DISCRETE: Final = 1e-8  # relative width of the last bin of a field that has a bin for each value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderedCounts:
+    """Counts of both sides over bins in order: missing, below, the bins, above. Missing counts as the lowest."""
+
+    reference: Floats
+    current: Floats
+    gaps: Floats | None  # between neighbouring bins, in spreads, shape (bins - 1,); None where there is no spread
+    widths: Floats | None  # of the bins between the edges, not capped, in spreads
+
+    @property
+    def n_eff(self) -> float:
+        n, m = float(self.reference.sum()), float(self.current.sum())
+        return n * m / (n + m)
+
+    @property
+    def differences(self) -> Floats:
+        """Of the cumulative shares, at the upper edge of each bin but the last."""
+        before, now = np.cumsum(self.reference), np.cumsum(self.current)
+        return np.asarray((now / now[-1] - before / before[-1])[:-1])
+
+    @property
+    def edge_shares(self) -> Floats:
+        """Pooled cumulative shares at those edges."""
+        pooled = np.cumsum(self.reference + self.current)
+        return np.asarray((pooled / pooled[-1])[:-1])
+
+
+def ordered_counts(profile: FieldProfile, current: npt.NDArray[np.int64]) -> OrderedCounts | None:
+    """None where the field has no order."""
+    if profile.edges is None:
+        return None
+    reference = np.asarray(profile.counts, dtype=np.float64)
+    edges = np.asarray(profile.edges)
+    counts = reference[FIRST : profile.above]
+    discrete = edges[-1] - edges[-2] <= _DISCRETE * max(1.0, abs(edges[-1]))
+    spread = _spread(edges, counts, discrete=discrete)
+    return OrderedCounts(
+        reference=reference,
+        current=current.astype(np.float64),
+        gaps=None if spread is None else _gaps(np.diff(edges) / spread, discrete=discrete),
+        widths=None if spread is None else np.diff(edges) / spread,
+    )
+
+
+def _spread(edges: Floats, counts: Floats, *, discrete: bool) -> float | None:
+    """A standard deviation that the tails don't move; None where (nearly) all rows have one value.
+
+    The interquartile range as that of a normal variable; where it is nothing, or the values are few, the standard
+    deviation of the bins' places without the outermost 0.5 % of the rows.
+    """
+    if counts.sum() == 0:
+        return None
+    cumulative = np.concatenate([[0.0], np.cumsum(counts) / counts.sum()])
+    if not discrete:
+        low, high = np.interp([0.25, 0.75], cumulative, edges)
+        if high > low:
+            return float(high - low) / 1.349
+    places = edges[:-1] if discrete else (edges[:-1] + edges[1:]) / 2
+    share = np.diff(np.clip(cumulative, _WINSOR, 1 - _WINSOR)) / (1 - 2 * _WINSOR)
+    kept = share > 0
+    mean = float(np.average(places[kept], weights=share[kept]))
+    variance = float(np.average((places[kept] - mean) ** 2, weights=share[kept]))
+    return math.sqrt(variance) if variance > 0 else None
+
+
+def _gaps(widths: Floats, *, discrete: bool) -> Floats:
+    """Spreads from each bin to the next; the outermost bins, and what is beyond them, count for one at most."""
+    inner = np.minimum(widths, _INNER_GAP)
+    if discrete:  # the rows are at the lower edges
+        return np.concatenate([[1.0, 1.0], inner[:-1], [1.0]])
+    inner[[0, -1]] = np.minimum(inner[[0, -1]], 1.0)
+    padded = np.concatenate([[1.0], inner, [1.0]])
+    return np.concatenate([[1.0], (padded[:-1] + padded[1:]) / 2])
+
+
+# -- Kolmogorov-Smirnov ----------------------------------------------------------------------------------------------
+
+
+def ks(counts: OrderedCounts) -> float:
+    """Largest difference of the cumulative shares at the edges, 0 to 1: at most that of the raw rows."""
+    return float(np.abs(counts.differences).max())
+
+
+def ks_most(counts: OrderedCounts) -> float:
+    """The largest KS that the raw rows can have: a difference at an edge, and what one side holds in the next bin."""
+    before = np.concatenate([[0.0], np.cumsum(counts.reference / counts.reference.sum())])
+    now = np.concatenate([[0.0], np.cumsum(counts.current / counts.current.sum())])
+    return float(np.maximum(now[1:] - before[:-1], before[1:] - now[:-1]).max())
+
+
+def ks_p_value(counts: OrderedCounts, *, at_most: float = 0.0) -> float:
+    """The chance of so large a KS where the true one is ``at_most``."""
+    return bridge_tail(math.sqrt(counts.n_eff) * (ks(counts) - at_most), counts.edge_shares)
+
+
+def ks_critical(counts: OrderedCounts, alpha: float) -> float:
+    """A KS that is surely significant at ``alpha``, by the sum of the edges' tails; infinite without an edge."""
+    deviations = _deviations(_apart(counts.edge_shares))
+    if deviations.size == 0:
+        return math.inf
+    largest = float(deviations.max())
+    highest = largest * float(-ndtri(alpha / 2 / deviations.size))
+    lowest = largest * float(-ndtri(min(0.5, alpha / 2)))
+    if lowest >= highest:
+        return highest / math.sqrt(counts.n_eff)
+    found = brentq(lambda x: _union(x, deviations) - alpha, lowest, highest * (1 + 1e-9), rtol=1e-6)
+    return float(found) / math.sqrt(counts.n_eff)
+
+
+def bridge_tail(level: float, shares: Floats) -> float:
+    """P(max_j |bridge(t_j)| >= level) at the ``shares`` t_j in (0, 1), ascending; exact to about 1e-9.
+
+    The density of a Wiener process that has stayed within +-level is carried from edge to edge by Gauss-Legendre
+    quadrature; at the last it is tied down to 0 at 1.
+    """
+    times = _apart(shares)
+    if level <= 0 or times.size == 0:
+        return 1.0
+    bound = _union(level, _deviations(times))
+    if bound < _SURE:
+        return bound
+    steps = np.diff(np.concatenate([[0.0], times, [1.0]]))
+    needed = 24 + 4 * level / math.sqrt(float(steps.min()))
+    nodes, weights = _legendre(32 * math.ceil(needed / 32))
+    places = level * nodes
+    apart = (places[:, None] - places[None, :]) ** 2
+    density = _normal(places**2, steps[0])
+    for step in steps[1:-1]:
+        density = _normal(apart, step) @ (density * weights * level)
+    within = float(np.sum(density * weights * level * _normal(places**2, steps[-1]))) * math.sqrt(2 * math.pi)
+    return min(1.0, bound, max(0.0, 1 - within))
+
+
+def _apart(shares: Floats) -> Floats:
+    """The shares that are apart from 0, from 1 and from one another."""
+    kept: list[float] = []
+    for share in shares.tolist():
+        if share - (kept[-1] if kept else 0.0) >= _CLOSE and share <= 1 - _CLOSE:
+            kept.append(share)
+    return np.array(kept)
+
+
+def _deviations(times: Floats) -> Floats:
+    return np.sqrt(times * (1 - times))
+
+
+def _union(level: float, deviations: Floats) -> float:
+    """At most the chance that one of the edges is beyond +-level."""
+    return float(2 * ndtr(-level / deviations).sum())
+
+
+def _normal(squares: Floats, variance: float) -> Floats:
+    return np.asarray(np.exp(squares / (-2 * variance)) / math.sqrt(2 * math.pi * variance))
+
+
+@lru_cache(maxsize=32)
+def _legendre(count: int) -> tuple[Floats, Floats]:
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return nodes, weights
+
+
+# -- Wasserstein -----------------------------------------------------------------------------------------------------
+
+
+def wasserstein(counts: OrderedCounts) -> float:
+    """Earth mover's distance between the bins' places, in the reference's spreads. ValueError where it has none."""
+    return float(np.sum(_gaps_of(counts) * np.abs(counts.differences)))
+
+
+def wasserstein_bounds(counts: OrderedCounts) -> tuple[float, float]:
+    """The least and the most that it can be on the raw rows; infinite where rows lie out of the range.
+
+    Within a bin both cumulative shares only rise: their difference is at most what one side adds there, and they are
+    sure to be apart only where the one begins above the other's end.
+    """
+    if counts.widths is None:
+        raise ValueError("a field without spread")
+    before = np.concatenate([[0.0], np.cumsum(counts.reference / counts.reference.sum())])
+    now = np.concatenate([[0.0], np.cumsum(counts.current / counts.current.sum())])
+    inner = slice(FIRST, FIRST + counts.widths.size)
+    start_before, end_before = before[:-1][inner], before[1:][inner]
+    start_now, end_now = now[:-1][inner], now[1:][inner]
+    missing = abs(now[MISSING + 1] - before[MISSING + 1])
+    low = np.maximum(0.0, np.maximum(start_now - end_before, start_before - end_now))
+    high = np.maximum(end_now - start_before, end_before - start_now)
+    beyond = [1, counts.reference.size - 1]
+    outside = counts.reference[beyond].sum() + counts.current[beyond].sum() > 0
+    least = float(np.sum(low * counts.widths)) + missing
+    return least, math.inf if outside else float(np.sum(high * counts.widths)) + missing
+
+
+def wasserstein_p_value(counts: OrderedCounts, *, at_most: float = 0.0) -> float:
+    """The chance of so large a distance where the true one is ``at_most``."""
+    level = math.sqrt(counts.n_eff) * (wasserstein(counts) - at_most)
+    return sum_tail(level, _gaps_of(counts), counts.edge_shares)
+
+
+def wasserstein_critical(counts: OrderedCounts, alpha: float) -> float:
+    """The distance that is significant at ``alpha``; infinite where all rows are in one bin."""
+    null = _nakagami(_gaps_of(counts), counts.edge_shares)
+    if null is None:
+        return math.inf
+    shape, square, deviation = null
+    level = max(
+        math.sqrt(square / shape * float(gammainccinv(shape, alpha))), deviation * float(-ndtri(min(0.5, alpha / 2)))
+    )
+    return level / math.sqrt(counts.n_eff)
+
+
+def signed_deviation(counts: OrderedCounts) -> float:
+    """Standard deviation of the distance of a variable that moves as a whole, sqrt(n_eff) times."""
+    null = _nakagami(_gaps_of(counts), counts.edge_shares)
+    return math.inf if null is None else null[2]
+
+
+def sum_tail(level: float, gaps: Floats, shares: Floats) -> float:
+    """P(sum_j gap_j |bridge(t_j)| >= level), by the Nakagami variable with the same mean and mean square.
+
+    Never below the chance that the sum without the bars is so large, which is what the far tail comes to.
+    """
+    null = _nakagami(gaps, shares)
+    if level <= 0 or null is None:
+        return 1.0
+    shape, square, deviation = null
+    return max(float(gammaincc(shape, shape * level**2 / square)), float(2 * ndtr(-level / deviation)))
+
+
+def _nakagami(gaps: Floats, shares: Floats) -> tuple[float, float, float] | None:
+    """Shape and mean square of the sum, and the standard deviation of the same sum without the bars.
+
+    E|XY| = (2 / pi) (sqrt(1 - r^2) + r asin r) for standard normal X, Y with correlation r.
+    """
+    within = (shares > 0) & (shares < 1)
+    times, weights = shares[within], gaps[within]
+    if times.size == 0:
+        return None
+    scaled = weights * np.sqrt(times * (1 - times))
+    odds = times / (1 - times)
+    ratio = odds[:, None] / odds[None, :]
+    correlation = np.sqrt(np.minimum(ratio, 1 / ratio))
+    products = (np.sqrt(np.maximum(0.0, 1 - correlation**2)) + correlation * np.arcsin(correlation)) * 2 / math.pi
+    mean = math.sqrt(2 / math.pi) * float(scaled.sum())
+    square = float(scaled @ products @ scaled)
+    deviation = math.sqrt(float(scaled @ correlation @ scaled))
+    wanted = math.log(mean**2 / square)
+
+    def misses(shape: float) -> float:
+        return float(2 * (gammaln(shape + 0.5) - gammaln(shape)) - math.log(shape)) - wanted
+
+    shape = 0.5 if misses(0.5) >= 0 else brentq(misses, 0.5, 1e3, rtol=1e-9)
+    return float(shape), square, deviation
+
+
+def _gaps_of(counts: OrderedCounts) -> Floats:
+    if counts.gaps is None:
+        raise ValueError("a field without spread")
+    return counts.gaps
