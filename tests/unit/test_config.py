@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from params_examples import NO_DATA
-from remint.config import AgeRule, DriftRule, load_params, parse_duration, parse_params
-from remint.errors import ConfigError, ExitCode
+from remint.config import AgeRule, Check, DriftRule, load_params, parse_duration, parse_params
+from remint.core.condition import AllOf, AnyOf
+from remint.core.trigger import Treatment
+from remint.errors import ConfigError, ExitCode, Silence
 
 GOOD: dict[str, Any] = {
     "pipeline": "shop",
@@ -132,3 +134,53 @@ def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
 def test_durations(text: str, seconds: float) -> None:
     assert parse_duration(text) == timedelta(seconds=seconds)
     assert parse_duration(timedelta(seconds=seconds)) == timedelta(seconds=seconds)
+
+
+# -- triggers --------------------------------------------------------------------------------------------------------
+
+LATENCY = {"kind": "promql", "query": "max(latency_seconds)", "above": 0.5, "then": "investigate"}
+
+
+def check_of(**check: Any) -> Check:
+    return parse_params(yaml.safe_dump({**GOOD, "check": {**GOOD["check"], **check}})).check
+
+
+def test_rules_are_joined_by_any_and_all() -> None:
+    check = check_of(retrain_when={"any": ["old", {"all": ["moved", "old"]}]})
+    assert check.retrain_when == AnyOf(("old", AllOf(("moved", "old"))))
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        ({"retrain_when": {"any": ["old", "movd"]}}, "names 'movd', which is no rule (did you mean 'moved'?)"),
+        ({"retrain_when": "old"}, "rule 'moved' is not in retrain_when: it would never count"),
+        ({"retrain_when": {"some": ["old"]}}, "is not a rule's name, {any: [...]} or {all: [...]}"),
+        (
+            {
+                "rules": {"latency": LATENCY, "old": {"kind": "age", "max_age": "9d"}},
+                "retrain_when": {"any": ["old", "latency"]},
+            },
+            "names 'latency', which asks for a person and never for a retrain",
+        ),
+        ({"no_data": {**NO_DATA, "nan": "ignore"}}, "check.no_data.nan"),
+        ({"no_data": {k: v for k, v in NO_DATA.items() if k != "stale"}}, "check.no_data.stale: Field required"),
+        ({"source": "files"}, "source is files, but check.files does not say where they are"),
+        ({"rules": {"x": {**LATENCY, "below": 0.1}}}, "give one limit: above or below"),
+        ({"rules": {"x": {k: v for k, v in LATENCY.items() if k != "above"}}}, "give one limit: above or below"),
+        ({"rules": {"x": {**LATENCY, "clear": 0.6}}}, "clear lies beyond the limit"),
+        ({"rules": {"x": {"kind": "wrong", "limit": 5, "clear": 6}}}, "clear is above limit"),
+        ({"rules": {"x": {"kind": "age", "max_age": "9d", "fr": "3h"}}}, "unknown key (did you mean 'for'?)"),
+    ],
+)
+def test_a_trigger_that_cannot_work_is_refused(check: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_of(**check)
+    assert words in str(caught.value)
+
+
+def test_silence_is_read_as_declared_and_a_counted_reset_is_no_silence() -> None:
+    found = check_of(no_data={**NO_DATA, "stale": "investigate", "too_few": "quiet"}).no_data.treatments()
+    assert found[Silence.STALE] is Treatment.INVESTIGATE
+    assert found[Silence.TOO_FEW] is Treatment.QUIET
+    assert set(found) == set(Silence)

@@ -21,6 +21,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "init": ("init", "make a pipeline of a data file: params.yaml, dvc.yaml, stages, workflows"),
     "serve": ("serve", "serve the stable and the canary bundle, collect feedback"),
     "check": ("check", "ask for drift, lost accuracy or new data; write decision.json"),
+    "watch": ("watch", "publish drift, estimated accuracy and decisions as Prometheus metrics"),
+    "backtest": ("backtest", "replay the rules over the past: how many retrains, when, why, at what cost"),
     "ledger": ("ledger", "show the append-only record of decisions"),
     "retrain": ("retrain", "reproduce the pipeline on curated feedback, on a branch of its own"),
     "feedback": ("feedback", "export curated feedback as a training file"),

@@ -6,32 +6,26 @@ Prometheus is down.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar, assert_never
+from typing import Any
 
 from remint import config
 from remint.adapters.git import Git
 from remint.adapters.ledger import Ledger
 from remint.config import Params, Source
-from remint.core.budget import YEAR
+from remint.core.accuracy import estimate_accuracy
+from remint.core.budget import alpha_of_check
 from remint.core.document import DocumentKind, canonical_json, content_id, format_time, seal
-from remint.core.drift import FieldDrift
-from remint.core.ledger import LedgerEntry, LedgerEvent, new_run_id, running_retrain
-from remint.core.profile import FieldRole
-from remint.core.rule_accuracy import accuracy_rule, wrong_rule
-from remint.core.rule_drift import drift_rule
-from remint.core.rule_integrity import integrity_rule
-from remint.core.rule_limits import age_rule, manual_rule, volume_rule
-from remint.core.signals import ChampionAccuracy, WindowCounts, no_answer
-from remint.core.trigger import Answer, Decision, History, RuleKind, RuleResult, TriggerPolicy, decide
-from remint.errors import ConfigError, NoDataError, RemintError
+from remint.core.ledger import CheckMemory, LedgerEntry, LedgerEvent, check_memory, new_run_id
+from remint.core.trigger import Answer, Decision, decide
+from remint.errors import NoDataError, RemintError
 from remint.workflows.champion import ChampionFiles, read_champion
-from remint.workflows.evidence import FreshLabels, Gathered, Sources, gather
-
-T = TypeVar("T")
+from remint.workflows.evidence import CachedEvidence, FreshLabels, answer_or_error
+from remint.workflows.judging import Judged, Moment, Watched, judge, trigger_policy
+from remint.workflows.sources import Sources, open_evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,167 +61,89 @@ def run_check(params: Params, question: Question, *, directory: Path, environ: M
     git = Git(directory)
     files = read_champion(git, params.pipeline)
     ledger = Ledger(git, params.pipeline)
-    end = question.until or question.now
-    # From the promotion at the earliest: until then other models met these rows
-    start = max(question.since or end - check.window, files.champion.assigned_at)
-    sources = Sources(
-        source=question.source or check.source,
-        prometheus_url=question.prometheus_url or environ.get("REMINT_PROMETHEUS_URL") or check.prometheus.url,
-        timeout_seconds=check.prometheus.timeout_seconds,
-        store_url=question.store_url or environ.get("REMINT_STORE_URL"),
+    memory = check_memory(
+        ledger.entries(), reference=files.reference.id, now=question.now, timeout=check.retrain_timeout
+    )
+    moment = moment_of(check, files, memory, question)
+    sources = Sources.of(
+        check,
+        source=question.source,
+        prometheus_url=question.prometheus_url,
+        store_url=question.store_url,
+        directory=directory,
         environ=environ,
     )
-    evidence = gather(sources, files, start=start, end=end, now=question.now)
-    judged = judge(check, files, evidence, now=question.now, manual_reason=question.manual_reason)
+    evidence = CachedEvidence(open_evidence(sources, files, end=moment.end, now=question.now))
+    judged = judge(check, watched_champion(files), evidence, moment, manual_reason=question.manual_reason)
+    fresh = answer_or_error(evidence.fresh)
     decision = decide(
         judged.rules,
-        TriggerPolicy(cooldown=check.cooldown, min_fresh_labels=check.min_fresh_labels),
-        history=_history(ledger.entries(), now=question.now, timeout=check.retrain_timeout),
-        fresh_labels=evidence.fresh.count if isinstance(evidence.fresh, FreshLabels) else None,
+        trigger_policy(check),
+        history=memory.history,
+        fresh_labels=fresh.count if isinstance(fresh, FreshLabels) else None,
         now=question.now,
     )
     body = {
         **_opening(params.pipeline, files, decision, question.now),
-        "window": {"start": format_time(start), "end": format_time(end)} if start < end else None,
+        "window": _window(moment),
         "source": sources.source.value,
-        **_findings(files, evidence, decision, judged.drift),
+        "alpha": moment.alpha,
+        "rows": window.rows if (window := evidence.known_counts(moment.start, moment.end)) else 0,
+        "estimated_accuracy": _estimated(files, evidence, moment),
+        **_labels(files, fresh),
+        "rules": [rule.to_json() for rule in decision.rules],
+        "drift": [field.to_json() for field in judged.drift],
     }
     document = seal(DocumentKind.DECISION, params.pipeline, body, parents=[files.reference.id])
     if not question.dry_run:
-        data = {key: document[key] for key in ("id", "answer", "summary", "until")}
-        entry = LedgerEntry(at=question.now, event=LedgerEvent.DECISION, run_id=document["run_id"], data=data)
-        ledger.append(entry, attachments={"decision.json": canonical_json(document) + b"\n"})
+        ledger.append(
+            LedgerEntry(
+                at=question.now,
+                event=LedgerEvent.DECISION,
+                run_id=document["run_id"],
+                data=_remembered(document, files, decision, moment),
+            ),
+            attachments={"decision.json": canonical_json(document) + b"\n"},
+        )
+    return Checked(document=document, answer=decision.answer, failure=_failure(judged, decision))
+
+
+def watched_champion(files: ChampionFiles) -> Watched:
+    return Watched(
+        reference=files.reference,
+        promoted_at=files.champion.assigned_at,
+        training_rows=int(files.metadata["training_rows"]),
+        metrics=files.metrics,
+        where=files.champion.tag,
+    )
+
+
+def moment_of(check: config.Check, files: ChampionFiles, memory: CheckMemory, question: Question) -> Moment:
+    """The window ends now and begins at the promotion at the earliest: until then other models met these rows."""
+    promoted_at = files.champion.assigned_at
+    end = question.until or question.now
+    return Moment(
+        now=question.now,
+        start=max(question.since or end - check.window, promoted_at),
+        end=end,
+        alpha=alpha_of_check(
+            yearly=check.false_retrains_a_year,
+            every=check.every,
+            age=question.now - promoted_at,
+            spent=memory.spent_alpha,
+        ),
+        active=memory.active,
+    )
+
+
+def _failure(judged: Judged, decision: Decision) -> RemintError | None:
+    if decision.answer is not Answer.INCONCLUSIVE:
+        return None
     # What somebody has to repair comes before 'no data yet'
-    failure = min(judged.failures, key=lambda error: isinstance(error, NoDataError), default=None)
-    return Checked(
-        document=document,
-        answer=decision.answer,
-        failure=failure if decision.answer is Answer.INCONCLUSIVE else None,
-    )
+    return min(judged.failures, key=lambda error: isinstance(error, NoDataError), default=None)
 
 
-# -- rules -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """What each rule says, every field's drift (the most drifted first), and the failures that silenced rules."""
-
-    rules: tuple[RuleResult, ...]
-    drift: tuple[FieldDrift, ...]
-    failures: tuple[RemintError, ...]
-
-
-def judge(
-    check: config.Check, files: ChampionFiles, evidence: Gathered, *, now: datetime, manual_reason: str | None = None
-) -> Judged:
-    """Each declared rule on its evidence, the manual one first where it was asked for.
-
-    The false-alarm budget of a check, ``false_retrains_a_year / checks_a_year``, is split over the drift rules.
-    """
-    alpha = check.false_retrains_a_year * (check.every / YEAR)
-    alpha /= max(1, sum(isinstance(rule, config.DriftRule) for rule in check.rules.values()))
-    rules = [] if manual_reason is None else [manual_rule(manual_reason)]
-    drift: list[FieldDrift] = []
-    failures: list[RemintError] = []
-    for name, rule in check.rules.items():
-        try:
-            if isinstance(rule, config.DriftRule):
-                result, fields = _drift(name, rule, check, files, evidence, alpha)
-                drift.extend(fields)
-            else:
-                result = _apply(name, rule, check, files, evidence, alpha, now)
-        except RemintError as error:
-            failures.append(error)
-            result = no_answer(name, RuleKind(rule.kind), error)
-        rules.append(result)
-    drift.sort(key=lambda field: (not field.drifted, -field.divergence.psi_adjusted, field.field))
-    return Judged(rules=tuple(rules), drift=tuple(drift), failures=tuple(failures))
-
-
-def _drift(
-    name: str, rule: config.DriftRule, check: config.Check, files: ChampionFiles, evidence: Gathered, alpha: float
-) -> tuple[RuleResult, tuple[FieldDrift, ...]]:
-    return drift_rule(
-        name,
-        _given(evidence.window),
-        files.reference,
-        role=FieldRole(rule.role),
-        material_psi=rule.material_psi,
-        alpha=alpha,
-        min_rows=check.min_rows,
-    )
-
-
-def _apply(
-    name: str,
-    rule: config.Rule,
-    check: config.Check,
-    files: ChampionFiles,
-    evidence: Gathered,
-    alpha: float,
-    now: datetime,
-) -> RuleResult:
-    match rule:
-        case config.IntegrityRule():
-            return integrity_rule(
-                name,
-                _given(evidence.window),
-                files.reference,
-                missing_share=rule.missing_share,
-                unseen_share=rule.unseen_share,
-                out_of_range_share=rule.out_of_range_share,
-                alpha=alpha,
-                min_rows=check.min_rows,
-            )
-        case config.AccuracyRule():
-            return accuracy_rule(
-                name,
-                _given(evidence.feedback),
-                champion_accuracy(files, rule.min_labels),
-                drop=rule.drop,
-                min_labels=rule.min_labels,
-                alpha=alpha,
-            )
-        case config.WrongRule():
-            return wrong_rule(name, _given(evidence.feedback), limit=rule.limit)
-        case config.VolumeRule():
-            training_rows = int(files.metadata["training_rows"])
-            return volume_rule(name, _given(evidence.fresh).count, training_rows, share=rule.share)
-        case config.AgeRule():
-            return age_rule(name, files.champion.assigned_at, now, max_age=rule.max_age)
-        case _:
-            raise NotImplementedError(rule)
-
-
-def _given(answer: T | RemintError) -> T:
-    if isinstance(answer, RemintError):
-        raise answer
-    return answer
-
-
-def champion_accuracy(files: ChampionFiles, min_rows: int) -> ChampionAccuracy:
-    """On the freshest rows of its evaluation where there were ``min_rows``, else on its test rows."""
-    rows = files.metrics.get("rows") or {}
-    for side, needed in (("fresh", min_rows), ("test", 1)):
-        accuracy = (files.metrics.get(side) or {}).get("accuracy")
-        if accuracy is not None and rows.get(side, 0) >= needed:
-            return ChampionAccuracy(accuracy=float(accuracy), rows=int(rows[side]), measured_on=side)
-    raise ConfigError(
-        "the champion's accuracy was not measured",
-        where=f"{files.champion.tag}:artifacts/metrics.json",
-        hint="add accuracy to evaluate.metrics",
-    )
-
-
-# -- the past, and the document --------------------------------------------------------------------------------------
-
-
-def _history(entries: Sequence[LedgerEntry], *, now: datetime, timeout: timedelta) -> History:
-    running = running_retrain(entries, now=now, timeout=timeout)
-    retrain = Answer.RETRAIN.value
-    decided = [e.at for e in entries if e.event is LedgerEvent.DECISION and e.data.get("answer") == retrain]
-    return History(retrains_at=tuple(decided), running=running.run_id if running else None)
+# -- the document, and what the next check has to know ---------------------------------------------------------------
 
 
 def _opening(pipeline: str, files: ChampionFiles, decision: Decision, now: datetime) -> dict[str, Any]:
@@ -250,18 +166,46 @@ def _opening(pipeline: str, files: ChampionFiles, decision: Decision, now: datet
     }
 
 
-def _findings(
-    files: ChampionFiles, evidence: Gathered, decision: Decision, drift: Sequence[FieldDrift]
-) -> dict[str, Any]:
-    fresh, window = evidence.fresh, evidence.window
+def _window(moment: Moment) -> dict[str, str] | None:
+    if moment.start >= moment.end:
+        return None
+    return {"start": format_time(moment.start), "end": format_time(moment.end)}
+
+
+def _estimated(files: ChampionFiles, evidence: CachedEvidence, moment: Moment) -> dict[str, Any] | None:
+    """For people, whether or not a rule asks for it; None where the window or the reference cannot tell."""
+    window = evidence.known_counts(moment.start, moment.end)
+    if window is None or files.reference.calibration is None:
+        return None
+    found = answer_or_error(lambda: estimate_accuracy(files.reference, window.counts))
+    if isinstance(found, RemintError):
+        return None
+    return {
+        "estimate": found.estimate,
+        "lower": found.lower,
+        "upper": found.upper,
+        "at_training": found.reference_accuracy,
+        "rows": found.rows,
+        "sees_concept_drift": False,
+    }
+
+
+def _labels(files: ChampionFiles, fresh: FreshLabels | RemintError) -> dict[str, Any]:
     until = {key: files.metadata["until"].get(key) for key in ("sequence", "arrived_at")}  # all that is known for sure
-    if isinstance(fresh, FreshLabels) and fresh.sequence > until["sequence"]:
+    if isinstance(fresh, RemintError):
+        return {"until": until, "fresh_labels": None}
+    if fresh.sequence > until["sequence"]:
         arrived_at = None if fresh.arrived_at is None else format_time(fresh.arrived_at)
         until = {"sequence": fresh.sequence, "arrived_at": arrived_at}
+    return {"until": until, "fresh_labels": fresh.count}
+
+
+def _remembered(
+    document: Mapping[str, Any], files: ChampionFiles, decision: Decision, moment: Moment
+) -> dict[str, Any]:
     return {
-        "until": until,
-        "rows": window.rows if isinstance(window, WindowCounts) else 0,
-        "fresh_labels": fresh.count if isinstance(fresh, FreshLabels) else None,
-        "rules": [rule.to_json() for rule in decision.rules],
-        "drift": [field.to_json() for field in drift],
+        **{key: document[key] for key in ("id", "answer", "summary", "until")},
+        "reference": files.reference.id,
+        "alpha": moment.alpha,
+        "active": {r.name: format_time(r.active_since) for r in decision.rules if r.active_since is not None},
     }
