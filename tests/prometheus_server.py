@@ -6,7 +6,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -53,11 +53,45 @@ class Pods:
 
 
 class PrometheusServer:
-    """A running Prometheus that scrapes the pods ``a``, ``b`` and ``c`` every 100 ms."""
+    """A Prometheus with its data under ``folder`` that scrapes the pods ``a``, ``b`` and ``c`` every 100 ms.
 
-    def __init__(self, url: str, pods: Pods) -> None:
-        self.url = url
+    ``stop`` and ``start`` let it be away and come back to the same address.
+    """
+
+    def __init__(self, folder: Path, pods: Pods, *flags: str) -> None:
+        self.url = ""
         self.pods = pods
+        self._log = folder / "prometheus.log"
+        self._listen = "127.0.0.1:0"
+        self._command = [
+            binary("prometheus"),
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            *flags,
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Return when it is ready to answer."""
+        with self._log.open("w") as sink:
+            self._process = subprocess.Popen(
+                [*self._command, f"--web.listen-address={self._listen}"], stdout=sink, stderr=subprocess.STDOUT
+            )
+        deadline = time.monotonic() + _DEADLINE_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            match = re.search(r"Listening on.*?address=(127\.0\.0\.1:\d+)", self._log.read_text())
+            if match:
+                self._listen, self.url = match[1], f"http://{match[1]}"
+                if requests.get(f"{self.url}/-/ready", timeout=5).ok:
+                    return
+            time.sleep(0.03)
+        raise RuntimeError(f"Prometheus did not start: {self._log.read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=10)
+            self._process = None
 
     def show(self, texts: Mapping[str, str]) -> datetime:
         """Let the pods say this, wait until each was scraped, and return a moment after that.
@@ -81,9 +115,8 @@ class PrometheusServer:
 
 
 @contextmanager
-def prometheus_server(folder: Path) -> Iterator[PrometheusServer]:
+def prometheus_server(folder: Path, *flags: str) -> Iterator[PrometheusServer]:
     """Start Prometheus on a free port with its data under ``folder``; end it."""
-    program = binary("prometheus")
     pods = Pods()
     targets = [
         {"targets": [pods.address], "labels": {"pod": pod, "__metrics_path__": f"/{pod}"}} for pod in ("a", "b", "c")
@@ -93,33 +126,32 @@ def prometheus_server(folder: Path) -> Iterator[PrometheusServer]:
         "scrape_configs": [{"job_name": "service", "static_configs": targets}],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    log = folder / "prometheus.log"
-    with log.open("w") as sink:
-        process = subprocess.Popen(
-            [
-                program,
-                f"--config.file={folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                "--web.listen-address=127.0.0.1:0",
-            ],
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-        )
+    server = PrometheusServer(folder, pods, *flags)
     try:
-        yield PrometheusServer(_wait_until_ready(process, log), pods)
+        server.start()
+        yield server
     finally:
-        process.terminate()
-        process.wait(timeout=10)
+        server.stop()
         pods.close()
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> str:
-    deadline = time.monotonic() + _DEADLINE_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        match = re.search(r"Listening on.*?address=(127\.0\.0\.1:\d+)", log.read_text())
-        if match:
-            url = f"http://{match[1]}"
-            if requests.get(f"{url}/-/ready", timeout=5).ok:
-                return url
-        time.sleep(0.03)
-    raise RuntimeError(f"Prometheus did not start: {log.read_text()[-2000:]}")
+def backfill(folder: Path, samples: Iterable[tuple[str, float, float]]) -> None:
+    """Write (series, value, Unix time) samples of counters as blocks, for a Prometheus that starts there afterwards.
+
+    The samples of a metric stand together; those of a series go up in time.
+    """
+    text = folder / "history.om"
+    metric = ""
+    with text.open("w") as file:
+        for series, value, at in samples:
+            name = series.partition("{")[0]
+            if name != metric:
+                metric = name
+                file.write(f"# TYPE {name.removesuffix('_total')} counter\n")
+            file.write(f"{series} {value:g} {at:.3f}\n")
+        file.write("# EOF\n")
+    command = [binary("promtool"), "tsdb", "create-blocks-from", "--max-block-duration=768h", "openmetrics", str(text)]
+    done = subprocess.run([*command, str(folder / "data")], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"promtool: {done.stderr[-2000:]}")
+    text.unlink()

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from prometheus_server import PrometheusServer, prometheus_server
-from remint.adapters.prometheus import PrometheusClient, window_counts
+from remint.adapters.prometheus import PrometheusClient
+from remint.adapters.prometheus_counts import increases, window_counts
 from remint.core.profile import FieldProfile, FieldRole, Measure, Reference
 from remint.errors import AmbiguousSeriesError, ConfigError, DataError, NoDataError
 
@@ -26,7 +27,7 @@ def client(server: PrometheusServer) -> PrometheusClient:
 
 
 def rise(client: PrometheusClient, metric: str, start: datetime, end: datetime) -> float:
-    return client.increases(metric, {}, by=(), start=start, end=end)[()]
+    return increases(client, metric, {}, by=(), start=start, end=end).rises[()]
 
 
 def test_two_pods_are_summed_and_neighbouring_windows_add_up(
@@ -49,8 +50,9 @@ def test_a_restart_within_the_window_loses_nothing(server: PrometheusServer, cli
     server.show({"a": 'restarts_total{bin="0"} 9', "b": 'restarts_total{bin="0"} 3'})
     server.show({"a": 'restarts_total{bin="0"} 2', "b": 'restarts_total{bin="0"} 3'})
     end = server.show({"a": 'restarts_total{bin="0"} 300', "b": 'restarts_total{bin="0"} 4'})
-    found = client.increases("restarts_total", {}, by=("bin",), start=start, end=end)
-    assert found == {("0",): 30 + 9 + 300 + 1}
+    found = increases(client, "restarts_total", {}, by=("bin",), start=start, end=end)
+    assert found.rises == {("0",): 30 + 9 + 300 + 1}
+    assert found.resets == 2
 
 
 def test_a_restart_unseen_in_a_scrape_gap_at_the_start_is_noticed(
@@ -87,8 +89,8 @@ def test_another_label_that_differs_is_named(server: PrometheusServer, client: P
     end = server.show({"a": 'env_total{env="prod",x="1"} 2', "b": 'env_total{env="test",x="1"} 5'})
     with pytest.raises(AmbiguousSeriesError, match=r"label 'env': 'prod', 'test'"):
         rise(client, "env_total", start, end)
-    assert client.increases("env_total", {"env": "test"}, by=(), start=start, end=end) == {(): 4}
-    assert client.increases("env_total", {}, by=("env",), start=start, end=end) == {("prod",): 1, ("test",): 4}
+    assert increases(client, "env_total", {"env": "test"}, by=(), start=start, end=end).rises == {(): 4}
+    assert increases(client, "env_total", {}, by=("env",), start=start, end=end).rises == {("prod",): 1, ("test",): 4}
 
 
 def test_a_label_that_only_some_series_have_is_ambiguous_too(
@@ -103,7 +105,7 @@ def test_a_label_that_only_some_series_have_is_ambiguous_too(
 def test_odd_label_values_are_quoted(server: PrometheusServer, client: PrometheusClient) -> None:
     start = server.show({"a": 'odd_total{v="a\\"b\\\\c\\né"} 1'})
     end = server.show({"a": 'odd_total{v="a\\"b\\\\c\\né"} 3'})
-    assert client.increases("odd_total", {"v": 'a"b\\c\né'}, by=(), start=start, end=end) == {(): 2}
+    assert increases(client, "odd_total", {"v": 'a"b\\c\né'}, by=(), start=start, end=end).rises == {(): 2}
 
 
 def test_no_series_is_no_data_and_an_empty_or_wrong_question_is_an_error(client: PrometheusClient) -> None:
@@ -155,9 +157,10 @@ def test_window_counts_hold_this_reference_and_track_only(server: PrometheusServ
 
     start = server.show({"a": text(0), "b": text(1)})
     end = server.show({"a": text(1), "b": text(3)})
-    counts = window_counts(client, reference("sha256:one"), start=start, end=end)
+    counts, resets = window_counts(client, reference("sha256:one"), start=start, end=end)
     assert counts["x"].tolist() == [0, 3, 60, 90, 0]
     assert counts["x"].dtype == np.int64
+    assert resets == 0
     with pytest.raises(NoDataError):
         window_counts(client, reference("sha256:three"), start=start, end=end)
 

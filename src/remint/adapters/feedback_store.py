@@ -42,6 +42,17 @@ WHERE f.sequence > :after AND f.sequence <= :until AND NOT EXISTS (
 ORDER BY f.sequence LIMIT :page
 """
 
+_LABELS: Final = """
+SELECT f.answer, p.made_at, (
+  SELECT min(first.arrived_at) FROM feedback first
+  WHERE first.prediction_id = f.prediction_id AND first.reporter = f.reporter AND first.answer != :unknown) AS first_at
+FROM feedback f JOIN predictions p ON p.prediction_id = f.prediction_id
+WHERE f.arrived_at >= :start AND f.arrived_at < :end AND p.reference = :reference AND p.track = :track
+  AND f.answer != :unknown AND NOT EXISTS (
+  SELECT 1 FROM feedback newer WHERE newer.prediction_id = f.prediction_id AND newer.reporter = f.reporter
+  AND newer.sequence > f.sequence)
+"""
+
 
 class StorageFullError(ServiceError):
     """The store's disk takes no more. Nothing of the failed transaction was kept; with space it works again."""
@@ -239,14 +250,28 @@ class FeedbackStore:
     ) -> Iterator[tuple[Mapping[str, Any], str, float]]:
         """Row, predicted class and confidence of each prediction in [start, end): what the ``log`` source counts."""
         where = "made_at >= :start AND made_at < :end AND reference = :reference AND track = :track"
-        values = {
-            "start": format_time(start),
-            "end": format_time(end),
-            "reference": reference,
-            "track": track.value,
-        }
-        for found in self._predictions(where, values):
+        for found in self._predictions(where, _window(start, end, reference, track)):
             yield found.row, found.predicted, found.confidence
+
+    def count_predictions(self, start: datetime, end: datetime, *, reference: str, track: Track) -> int:
+        """How many predictions were made in [start, end)."""
+        rows = self._all(
+            "SELECT count(*) FROM predictions"
+            " WHERE made_at >= :start AND made_at < :end AND reference = :reference AND track = :track",
+            _window(start, end, reference, track),
+        )
+        return int(rows[0][0])
+
+    def labels(self, start: datetime, end: datetime, *, reference: str, track: Track) -> list[tuple[Answer, float]]:
+        """Each right or wrong that arrived in [start, end) and still counts, and the seconds from its prediction.
+
+        The delay is that of the reporter's first right or wrong, also where the answer was changed later.
+        """
+        found = self._all(_LABELS, {**_window(start, end, reference, track), "unknown": Answer.UNKNOWN.value})
+        return [
+            (Answer(answer), max(0.0, (parse_time(first_at) - parse_time(made_at)).total_seconds()))
+            for answer, made_at, first_at in found
+        ]
 
     def classes(self, bundle: str) -> tuple[str, ...]:
         """The classes of a bundle that once served here; empty for one that never did."""
@@ -318,6 +343,10 @@ class FeedbackStore:
     def _all(self, query: str, values: Mapping[str, Any] | tuple[Any, ...]) -> list[Any]:
         with self._lock, _storage(self.path):
             return self._connection.execute(query, values).fetchall()
+
+
+def _window(start: datetime, end: datetime, reference: str, track: Track) -> dict[str, str]:
+    return {"start": format_time(start), "end": format_time(end), "reference": reference, "track": track.value}
 
 
 @contextmanager

@@ -1,148 +1,234 @@
-"""Counts from Prometheus or whatever speaks its query API (Thanos, Mimir): exact, reset-safe, never extrapolated.
+"""Questions to Prometheus or what speaks its query API (Thanos, Mimir, VictoriaMetrics): a whole answer or an error.
 
-``increase()`` extrapolates to the window's ends and gives fractions, so it is not used. A series' increase is the
-difference between its last samples at the window's two ends; only series that were reset in between are read sample by
-sample. Two windows that share an end share that sample too: nothing is counted twice, nothing is lost.
+Counters are read in ``prometheus_counts``, a long past in ``prometheus_history``, and why nothing came in
+``prometheus_silence``.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from prometheus_api_client import PrometheusConnect
 from requests import exceptions as network
+from urllib3 import exceptions as transport
 from urllib3.util.retry import Retry
 
 from remint.adapters.prometheus_access import Access, access_from_environment
-from remint.core.profile import Counts, Reference
-from remint.errors import AmbiguousSeriesError, ConfigError, DataError, NoDataError, ServiceError
+from remint.core.document import format_time
+from remint.errors import AmbiguousSeriesError, ConfigError, NoDataError, RemintError, ServiceError, Silence
 
 #: Labels that tell apart the processes of one service; everything else that differs is a question to the user.
 SUMMED: Final = ("instance", "pod", "job")
 
 _CONNECT_SECONDS: Final = 1.0
-#: How long before the window a series' last sample still is its start: scrapes fail, and a pod out of sight for some
-#: minutes comes back with its old total, which must not be counted as new.
-_LOOK_BACK: Final = timedelta(hours=1)
-_RAW_PIECE: Final = timedelta(hours=6)  # of raw samples in one answer, so that memory stays small
+#: What makes each server answer exactly or not at all; a server ignores what it does not know.
+_EXACTLY: Final = {
+    "partial_response": "false",  # Thanos: all stores or an error
+    "max_source_resolution": "0s",  # Thanos: raw samples; of downsampled ones last_over_time would be an average
+    "deny_partial_response": "1",  # VictoriaMetrics: all nodes or an error
+    "nocache": "1",  # VictoriaMetrics: else it shifts the times to fit its cache, and leaves the last 30 s out
+    "latency_offset": "1ms",  # VictoriaMetrics: what is there is there, range queries included
+}
+_MAX_POINTS: Final = 11_000  # a series, in one answer: more is refused by Prometheus
+_MAX_SAMPLES: Final = 500_000  # in one answer, about 20 MB, so that memory stays small
+_FIRST_POINTS: Final = 100  # of a range query, before the number of its series is known
+_LONGEST: Final = timedelta(days=30)  # of one range query: what Mimir and Cortex let through
+_COMPARISON: Final = re.compile(r"([=!]=|[<>]=?)(?!\s*bool\b)|\b(and|unless)\b")
+_LITERALS: Final = re.compile(r"\"(\\.|[^\"\\])*\"|'(\\.|[^'\\])*'|`[^`]*`|\{[^}]*\}")
 
 Labels = Mapping[str, str]
+Floats = npt.NDArray[np.float64]
+Key = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """One series of an answer: its labels (without the name) and its (Unix time, value) samples, oldest first."""
+    """One series of an answer: its labels (without the name), Unix times and values, each (samples,), oldest first."""
 
     labels: Labels
-    samples: tuple[tuple[float, float], ...]
+    times: Floats
+    values: Floats
+
+    @property
+    def key(self) -> Key:
+        return tuple(sorted(self.labels.items()))
+
+    @property
+    def last(self) -> float:
+        return float(self.values[-1])
 
 
 class PrometheusClient:
     """One Prometheus, and who we are to it (``REMINT_PROMETHEUS_*`` of ``environ``).
 
-    Raises ConfigError (wrong query, address or credentials), ServiceError (down, overloaded, not a Prometheus),
-    NoDataError (no series, NaN) and AmbiguousSeriesError; never a library's error, never a secret.
+    Raises ConfigError (wrong query, address or credentials), ServiceError (down, overloaded, a partial answer, not a
+    Prometheus), NoDataError (no series, NaN) and AmbiguousSeriesError; never a library's error, never a secret.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float, environ: Mapping[str, str]) -> None:
         self._access: Access = access_from_environment(url, environ)
         self._timeout_seconds = timeout_seconds
         self.url = self._access.url
-        session = self._access.session()
-        session.hooks["response"].append(self._refuse)
+        self._session = self._access.session()
+        self._session.hooks["response"].append(self._read)
         self._connection = PrometheusConnect(
             url=self.url,
             auth=self._access.auth,
             headers=dict(self._access.headers),
             retry=Retry(total=0),  # a dead server answers at once; whoever calls may try again
-            session=session,
+            session=self._session,
             timeout=(_CONNECT_SECONDS, timeout_seconds),
-            method="POST",  # a selector over many values is longer than a URL may be
+            method="POST",  # never answered from a proxy's cache
         )
 
-    def increases(
-        self, metric: str, matchers: Labels, *, by: Sequence[str], start: datetime, end: datetime
-    ) -> dict[tuple[str, ...], float]:
-        """How much the counter rose in [start, end), for each value of the labels ``by`` (in that order).
+    def query(self, promql: str, at: datetime) -> list[Series]:
+        """The series that the query answers with at ``at``; a range selector gives its raw samples."""
+        with self._translated():
+            return [self._series(item) for item in self._ask(promql, at)]
 
-        Sums over instance, pod and job. Any other label, neither in ``by`` nor in ``matchers``, that differs between
-        series raises AmbiguousSeriesError; no series at all raises NoDataError. A series born inside the window starts
-        at 0, as the service exposes every counter from 0.
+    def query_range(self, promql: str, *, first: datetime, last: datetime, step: timedelta) -> Iterator[list[Series]]:
+        """The query at ``first``, ``first + step``, ... up to ``last``: in pieces that no server refuses, oldest first.
+
+        A time at which a series has no value is left out of its samples.
         """
-        start, end = _to_milliseconds(start), _to_milliseconds(end)  # as Prometheus keeps time
-        if start >= end:
-            raise ConfigError(f"the window [{start.isoformat()}, {end.isoformat()}) is empty", where=self.url)
-        selector = _selector(metric, matchers)
-        window = end - start
-        last = self._ask(f"last_over_time({selector}[{_span(window)}])", end)
-        if not last:
-            raise NoDataError(f"no series {selector} between {start.isoformat()} and {end.isoformat()}", where=self.url)
-        _refuse_ambiguous(metric, (s.labels for s in last), known={*by, *matchers})
-        first = self._ask(f"last_over_time({selector}[{_span(_LOOK_BACK)}])", start)
-        before = {_key(s.labels): s.samples[-1][1] for s in first}
-        reset = self._ask(f"resets({selector}[{_span(window + _LOOK_BACK)}]) > 0", end)
-        walked = self._walk(metric, matchers, [s.labels for s in reset], before, start, end)
-        rises: dict[tuple[str, ...], float] = {}
-        for series in last:
-            key = _key(series.labels)
-            rise = walked[key] if key in walked else series.samples[-1][1] - before.get(key, 0.0)
-            group = tuple(series.labels.get(label, "") for label in by)
-            rises[group] = rises.get(group, 0.0) + rise
-        if min(rises.values()) < 0:
-            raise DataError(f"{metric} went down without a reset", where=self.url, hint="is it a counter?")
-        return rises
+        seconds, left = step.total_seconds(), (last - first) // step + 1
+        longest = max(1, min(_MAX_POINTS, _LONGEST // step))
+        points, begin = min(_FIRST_POINTS, longest), first
+        while left > 0:
+            points = min(points, left)
+            # The library rounds times to seconds; its params go last
+            params = {
+                **_EXACTLY,
+                "start": _unix(begin),
+                "end": _unix(begin + (points - 1) * step),
+                "step": f"{seconds:.3f}",
+            }
+            with self._translated():
+                answer = self._connection.custom_query_range(promql, begin, begin, "", params=params)
+                found = [self._series(item) for item in answer]
+            yield found
+            begin, left = begin + points * step, left - points
+            samples = sum(series.values.size for series in found)
+            points = max(1, min(longest, _MAX_SAMPLES * points // samples)) if samples else longest
+
+    def signal(self, promql: str, *, at: datetime) -> float:
+        """The one finite number that a query of the user's answers with at ``at``.
+
+        AmbiguousSeriesError for several series, NoDataError for none or NaN, ConfigError for what is no query or
+        answers with something else than a number.
+        """
+        try:
+            with self._translated():
+                answer = self._ask(promql, at)
+                if len(answer) == 2 and not isinstance(answer[0], Mapping):
+                    return self._number(answer, promql)
+                found = [self._series(item, promql) for item in answer]
+        except ConfigError as error:
+            raise type(error)(error.message, where=error.where, hint=error.hint or f"the query is {promql}") from None
+        if not found:
+            raise self._no_signal(promql, at)
+        if len(found) > 1:
+            refuse_ambiguous(promql, (s.labels for s in found), known=set(), summed=(), hint="sum() or max() over it?")
+            raise AmbiguousSeriesError(f"{promql} answers with {len(found)} series, a signal is one number")
+        if found[0].values.size != 1:
+            raise ConfigError(f"{promql} answers with a range of samples, a signal is one number", where=self.url)
+        return found[0].last
 
     def newest(self, metric: str, matchers: Labels, *, at: datetime) -> float:
         """The largest value of a gauge over instance, pod and job at ``at``. NoDataError where there is none."""
-        found = self._ask(_selector(metric, matchers), at)
+        found = self.query(selector(metric, matchers), at)
         if not found:
-            raise NoDataError(f"no series {_selector(metric, matchers)} at {at.isoformat()}", where=self.url)
-        _refuse_ambiguous(metric, (s.labels for s in found), known=set(matchers))
-        return max(s.samples[-1][1] for s in found)
+            message = f"no series {selector(metric, matchers)} at {format_time(at)}"
+            raise NoDataError(message, silence=Silence.NO_SERIES, where=self.url)
+        refuse_ambiguous(metric, (s.labels for s in found), known=set(matchers))
+        return max(s.last for s in found)
 
-    def _walk(
-        self,
-        metric: str,
-        matchers: Labels,
-        reset: Sequence[Labels],
-        before: Mapping[Any, float],
-        start: datetime,
-        end: datetime,
-    ) -> dict[Any, float]:
-        """The rise of each series that was reset, sample by sample: after a reset a counter starts again at 0."""
-        wanted = {_key(labels) for labels in reset}
-        samples: dict[Any, dict[float, float]] = {}
-        processes = {tuple((name, labels.get(name, "")) for name in SUMMED) for labels in reset}
-        for process in sorted(processes):
-            selector = _selector(metric, {**dict(process), **matchers})
-            piece_end = end
-            while piece_end > start:
-                piece = min(_RAW_PIECE, piece_end - start)
-                for series in self._ask(f"{selector}[{_span(piece)}]", piece_end):
-                    if (key := _key(series.labels)) in wanted:
-                        samples.setdefault(key, {}).update(series.samples)
-                piece_end -= piece
-        rises = {}
-        for key, found in samples.items():
-            inside = [found[at] for at in sorted(found) if at > start.timestamp()]
-            values = [before.get(key, 0.0), *inside]
-            rises[key] = sum(b - a if b >= a else b for a, b in pairwise(values))
-        return rises
-
-    def _ask(self, query: str, at: datetime) -> list[Series]:
+    def retention_text(self) -> str | None:
+        """What the server says it keeps (``15d``, ``15d or 512MB``); None for one that does not say."""
         try:
-            answer = self._connection.custom_query(
-                query,
-                params={"time": f"{at.timestamp():.3f}", "partial_response": "false"},  # Thanos: all of it or an error
+            with self._translated():
+                answer = self._session.get(
+                    f"{self.url}/api/v1/status/runtimeinfo",
+                    auth=self._access.auth,
+                    headers=dict(self._access.headers),
+                    timeout=(_CONNECT_SECONDS, self._timeout_seconds),
+                ).json()
+                return str(answer["data"]["storageRetention"])
+        except (ConfigError, ServiceError):
+            return None  # only Prometheus has it; a server that is down says so when it is asked for counts
+
+    # -- transport ---------------------------------------------------------------------------------------------------
+
+    def _ask(self, promql: str, at: datetime) -> Any:
+        return self._connection.custom_query(promql, params={**_EXACTLY, "time": _unix(at)})
+
+    def _series(self, item: Mapping[str, Any], asked: str | None = None) -> Series:
+        pairs = item["values"] if "values" in item else [item["value"]]
+        times = np.array([float(at) for at, _ in pairs])
+        values = np.array([float(value) for _, value in pairs])
+        if not np.isfinite(values).all():
+            raise self._not_a_number(asked or item["metric"].get("__name__", "the query"))
+        labels = {name: value for name, value in item["metric"].items() if name != "__name__"}
+        return Series(labels, times, values)
+
+    def _number(self, scalar: Any, promql: str) -> float:
+        try:
+            value = float(scalar[1])
+        except ValueError:
+            raise ConfigError(f"{promql} answers with a text, a signal is one number", where=self.url) from None
+        if not math.isfinite(value):
+            raise self._not_a_number(promql)
+        return value
+
+    def _not_a_number(self, what: str) -> NoDataError:
+        return NoDataError(
+            f"a sample of {what} is not a number",
+            silence=Silence.NAN,
+            where=self.url,
+            hint="NaN or infinite: a division by zero, or a gauge that was never set?",
+        )
+
+    def _no_signal(self, promql: str, at: datetime) -> NoDataError:
+        """Nothing came: a filter that holds nothing back is not an absent series, and that not one that ended."""
+        if _COMPARISON.search(_LITERALS.sub(" ", promql)):
+            return NoDataError(
+                f"{promql} answers with nothing at {format_time(at)}: what it compares does not hold, or is absent",
+                silence=Silence.EMPTY,
+                where=self.url,
+                hint="`> bool 5` instead of `> 5` answers with 0 or 1",
             )
-            return [_series(item) for item in answer]
+        quarter = timedelta(minutes=15)
+        pieces = self.query_range(promql, first=at - timedelta(days=1), last=at, step=quarter)
+        seen = max((float(s.times[-1]) for piece in pieces for s in piece), default=None)
+        if seen is not None:
+            last = datetime.fromtimestamp(seen, tz=at.tzinfo)
+            return NoDataError(
+                f"{promql} answers with nothing at {format_time(at)}, and last did about {format_time(last)}",
+                silence=Silence.STALE,
+                where=self.url,
+                hint="did its scrape or its service end then?",
+            )
+        return NoDataError(
+            f"{promql} answers with nothing at {format_time(at)}",
+            silence=Silence.NO_SERIES,
+            where=self.url,
+            hint="check its names and labels",
+        )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Network and parsing errors in our words; the library's own may hold the whole URL and header values."""
+        try:
+            yield
         except network.ConnectTimeout:
             raise ServiceError(f"no connection within {_CONNECT_SECONDS:g} s", where=self.url) from None
         except network.Timeout:
@@ -160,95 +246,117 @@ class PrometheusClient:
                 "did not answer as Prometheus does", where=self.url, hint="a login page, or another server's address?"
             ) from None
         except network.RequestException as error:
-            # The library's own text may hold the whole URL and header values
             raise ServiceError(
-                f"cannot be reached ({type(error).__name__})", where=self.url, hint="is Prometheus running there?"
+                f"cannot be reached: {_broken_link(error)}", where=self.url, hint="is Prometheus running there?"
             ) from None
 
-    def _refuse(self, response: Any, *_: Any, **__: Any) -> None:
-        """Turn what is not an answer into our errors before the library wraps it in a sentence."""
-        status = response.status_code
-        if status == 200:
+    def _read(self, response: Any, *_: Any, **__: Any) -> None:
+        """Turn what is not a whole answer into our errors before the library sees it."""
+        if response.status_code == 200:
+            answer = response.json()
+            self._refuse_partial(answer)
+            response.json = lambda **_: answer  # parsed once: an answer may hold half a million samples
+        else:
+            raise self._failure(response)
+
+    def _refuse_partial(self, answer: Mapping[str, Any]) -> None:
+        """Thanos, Mimir and Prometheus's remote read name missing parts in ``warnings``, VictoriaMetrics has a flag."""
+        warnings = [str(text) for text in answer.get("warnings") or () if not str(text).startswith("PromQL info")]
+        if answer.get("isPartial"):
+            warnings.append("some storage nodes did not answer")
+        if not warnings:
             return
-        said = _said(response)
+        said = "; ".join(warnings)[:300]
+        if all(text.startswith("PromQL warning") for text in warnings):
+            raise ConfigError(f"doubts the query: {said}", where=self.url)
+        raise ServiceError(f"answered in part only: {said}", where=self.url, hint="what is missing may come back")
+
+    def _failure(self, response: Any) -> RemintError:
+        status, said = response.status_code, _said(response)
         if response.is_redirect:
-            raise ConfigError(
+            return ConfigError(
                 "redirects to another address", where=self.url, hint="use that one, or is a login in front?"
             )
         if status in {401, 403}:
-            raise ConfigError(f"refused our credentials ({status})", where=self.url, hint=self._access.advice)
-        if status == 404:
-            raise ConfigError("has no Prometheus query API (404)", where=self.url, hint="check the path of the URL")
-        if status == 422:
-            raise ConfigError(f"cannot run the query: {said}", where=self.url, hint="a shorter check.window?")
-        if status == 429 or status >= 500:
-            raise ServiceError(f"failed with {status}: {said}", where=self.url)
-        raise ConfigError(f"refused the query with {status}: {said}", where=self.url)
-
-
-def window_counts(
-    client: PrometheusClient, reference: Reference, *, start: datetime, end: datetime, track: str = "stable"
-) -> Counts:
-    """Counts of [start, end) over the reference's bins, from the series of this very reference and track.
-
-    Raises NoDataError where a field has no series, DataError where there are bins that the reference has not.
-    """
-    matchers = {"pipeline": reference.pipeline, "reference": reference.id, "track": track}
-    rises = client.increases("remint_bin_total", matchers, by=("field", "bin"), start=start, end=end)
-    counts = {f.name: np.zeros(f.bins, dtype=np.int64) for f in reference.fields}
-    seen = set()
-    for (field, index), rise in rises.items():
-        if field not in counts or not index.isascii() or not index.isdigit() or int(index) >= len(counts[field]):
-            raise DataError(f"series of field {field!r}, bin {index!r}, which the reference has not", where=client.url)
-        counts[field][int(index)] += round(rise)
-        seen.add(field)
-    absent = [name for name in counts if name not in seen]
-    if absent:
-        raise NoDataError(f"no remint_bin_total series of field {absent[0]!r}", where=client.url)
-    return counts
-
-
-def _refuse_ambiguous(metric: str, found: Iterable[Labels], *, known: set[str]) -> None:
-    all_labels = list(found)
-    for name in sorted({name for labels in all_labels for name in labels} - known - set(SUMMED)):
-        values = sorted({labels.get(name, "") for labels in all_labels})
-        if len(values) > 1:
-            shown = ", ".join(repr(v) for v in values[:4]) + (", ..." if len(values) > 4 else "")
-            raise AmbiguousSeriesError(
-                f"{metric} has series that differ in label {name!r}: {shown}",
-                hint="one pipeline slug must mean one service: drop the label when scraping, or ask one environment",
+            # Mimir and Cortex: the tenant is missing, not the password
+            tenant = "no org id" in response.text[:200]
+            advice = "set REMINT_PROMETHEUS_TENANT" if tenant else self._access.advice
+            return ConfigError(f"refused our credentials ({status})", where=self.url, hint=advice)
+        if status == 404 or "unsupported path" in response.text[:1000]:
+            return ConfigError(
+                f"has no Prometheus query API ({status})",
+                where=self.url,
+                hint="check the path of the URL: Mimir's ends in /prometheus, a VictoriaMetrics cluster's in"
+                " /select/0/prometheus",
             )
+        if status == 422:
+            large = any(word in said for word in ("too many", "exceed", "limit"))
+            return ConfigError(
+                f"cannot run the query: {said}", where=self.url, hint="a shorter check.window?" if large else None
+            )
+        if status == 429:
+            return ServiceError(f"takes no more queries now (429): {said}", where=self.url, hint="try again later")
+        if status in {503, 504} and "timed out" in said:
+            return ServiceError(f"gave up on the query ({status}): {said}", where=self.url, hint="its --query.timeout")
+        if status >= 500:
+            return ServiceError(f"failed with {status}: {said}", where=self.url)
+        return ConfigError(f"refused the query with {status}: {said}", where=self.url)
 
 
-def _series(item: Mapping[str, Any]) -> Series:
-    raw = item["values"] if "values" in item else [item["value"]]
-    samples = tuple((float(at), float(value)) for at, value in raw)
-    labels = {name: value for name, value in item["metric"].items() if name != "__name__"}
-    if not all(math.isfinite(value) for _, value in samples):
-        raise NoDataError(f"a sample of {item['metric'].get('__name__', 'the query')} is not a number")
-    return Series(labels, samples)
+# -- PromQL ----------------------------------------------------------------------------------------------------------
 
 
-def _key(labels: Labels) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(labels.items()))
-
-
-def _selector(metric: str, matchers: Labels) -> str:
-    # JSON's string escapes are a subset of PromQL's
+def selector(metric: str, matchers: Labels) -> str:
+    """``metric{name="value",...}``; JSON's string escapes are a subset of PromQL's."""
     return metric + "{" + ",".join(f"{name}={json.dumps(value)}" for name, value in matchers.items()) + "}"
 
 
-def _to_milliseconds(at: datetime) -> datetime:
-    return at.replace(microsecond=at.microsecond // 1000 * 1000)
-
-
-def _span(duration: timedelta) -> str:
+def span(duration: timedelta) -> str:
+    """A PromQL duration, at least a millisecond."""
     return f"{max(1, round(duration / timedelta(milliseconds=1)))}ms"
 
 
+def refuse_ambiguous(
+    what: str,
+    found: Iterable[Labels],
+    *,
+    known: set[str],
+    summed: Iterable[str] = SUMMED,
+    hint: str = "one pipeline slug must mean one service: drop the label when scraping, or ask one environment",
+) -> None:
+    """AmbiguousSeriesError where the series differ in a label that is neither ``known`` nor ``summed`` over."""
+    all_labels = list(found)
+    for name in sorted({name for labels in all_labels for name in labels} - known - set(summed)):
+        values = sorted({labels.get(name, "") for labels in all_labels})
+        if len(values) > 1:
+            shown = ", ".join(repr(v) for v in values[:4]) + (", ..." if len(values) > 4 else "")
+            raise AmbiguousSeriesError(f"{what} has series that differ in label {name!r}: {shown}", hint=hint)
+
+
+def to_milliseconds(at: datetime) -> datetime:
+    """As Prometheus keeps time."""
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+def _unix(at: datetime) -> str:
+    return f"{at.timestamp():.3f}"
+
+
 def _said(response: Any) -> str:
-    """What Prometheus says is wrong, in short; nothing of an HTML page."""
+    """What the server says is wrong, in short; nothing of an HTML page."""
     try:
         return str(response.json()["error"])[:300]
     except (ValueError, KeyError, TypeError):
         return "no reason given"
+
+
+def _broken_link(error: network.RequestException) -> str:
+    """Why there is no connection. The texts of the library hold addresses, so only its classes are looked at."""
+    reason = getattr(error.args[0], "reason", error.args[0]) if error.args else None
+    if isinstance(reason, transport.NameResolutionError):
+        return "its name is not known"
+    if isinstance(reason, transport.NewConnectionError):
+        return "connection refused" if "refused" in str(reason) else "no route to it"
+    if isinstance(reason, transport.ProtocolError):
+        return "the connection broke"
+    return type(error).__name__

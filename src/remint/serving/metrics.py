@@ -14,11 +14,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from remint.core.feedback import Outcome
+from remint.core.label_delay import DELAY_BOUNDS_SECONDS
 from remint.core.profile import Reference
 from remint.core.release import ReleaseState, Track
 from remint.errors import BundleError
@@ -54,6 +55,24 @@ class BinCounts:
         self.predictions += rows
 
 
+class Delays:
+    """Times from a prediction to its label, by bucket, since this process started."""
+
+    def __init__(self) -> None:
+        self.counts: npt.NDArray[np.int64] = np.zeros(len(DELAY_BOUNDS_SECONDS) + 1, dtype=np.int64)
+        self.seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        """A clock that was set back makes no label older than its prediction."""
+        self.counts[np.searchsorted(DELAY_BOUNDS_SECONDS, seconds)] += 1
+        self.seconds += max(0.0, seconds)
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """As the text format has it: labels up to each bound."""
+        bounds = [*(str(bound) for bound in DELAY_BOUNDS_SECONDS), "+Inf"]
+        return list(zip(bounds, np.cumsum(self.counts).tolist(), strict=True))
+
+
 class Metrics(Collector):
     """Everything ``/metrics`` shows. Thread-safe. Counters start at 0 with the process, as Prometheus expects."""
 
@@ -63,6 +82,7 @@ class Metrics(Collector):
         self._lock = threading.Lock()
         self._bins: dict[tuple[Track, str], BinCounts] = {}  # in order of activation; replaced ones stay while they fit
         self._feedback: dict[tuple[Track, str], dict[Outcome, int]] = {}
+        self._delays: dict[tuple[Track, str], Delays] = {}
         self._units: dict[UnitKey, int] = {}
         self._models: list[tuple[str, str, str, str]] = []
         self._sequence = 0
@@ -115,6 +135,7 @@ class Metrics(Collector):
                 known = self._bins.pop(key) if key in self._bins else BinCounts(reference, track)
                 self._bins[key] = known
                 self._feedback.setdefault(key, dict.fromkeys(Outcome, 0))
+                self._delays.setdefault(key, Delays())
             room = self.max_series - needed
             for key in [k for k in reversed(self._bins) if k not in wanted]:  # the newest first
                 room -= self._bins[key].counts.size
@@ -140,6 +161,11 @@ class Metrics(Collector):
         """Also of a reference that no longer serves: labels come late."""
         with self._lock:
             self._feedback.setdefault((track, reference), dict.fromkeys(Outcome, 0))[outcome] += 1
+
+    def observe_delay(self, track: Track, reference: str, seconds: float) -> None:
+        """From the prediction to a reporter's first right or wrong about it."""
+        with self._lock:
+            self._delays.setdefault((track, reference), Delays()).add(seconds)
 
     def count_unit(self, *, release: str, step: int, track: Track, signal: str, bucket: str) -> None:
         key = (release, str(step), track.value, signal, bucket)
@@ -167,6 +193,7 @@ class Metrics(Collector):
         with self._lock:
             bins = [(b, b.counts.tolist(), b.predictions) for b in self._bins.values()]
             feedback = {key: dict(counts) for key, counts in self._feedback.items()}
+            delays = [(key, known.cumulative(), known.seconds) for key, known in self._delays.items()]
             units = dict(self._units)
             models = list(self._models)
             sequence, arrived_at = self._sequence, self._arrived_at
@@ -187,6 +214,14 @@ class Metrics(Collector):
                 for outcome, count in counts.items()
             ],
         )
+        histogram = HistogramMetricFamily(
+            "remint_feedback_delay_seconds",
+            "Time from a prediction to a reporter's first right or wrong about it.",
+            labels=["pipeline", "reference", "track"],
+        )
+        for (track, reference), buckets, seconds in delays:
+            histogram.add_metric([self.pipeline, reference, track.value], buckets, sum_value=seconds)
+        yield histogram
         yield self._family(
             "remint_unit_outcomes",
             "Units by the outcome of their first request in the release.",

@@ -256,6 +256,9 @@ class Recorder:
             counts.append(lambda: self._metrics.feedback_arrived(receipt.sequence, receipt.arrived_at))
         if receipt.first:
             counts.append(lambda: self._metrics.count_feedback(about.track, about.reference, outcome))
+            if outcome is not Outcome.UNKNOWN:
+                delay_seconds = (receipt.arrived_at - about.made_at).total_seconds()
+                counts.append(lambda: self._metrics.observe_delay(about.track, about.reference, delay_seconds))
             if about.counts and about.unit is not None and outcome is not Outcome.UNKNOWN:
                 self._count_unit_feedback(transaction, about, outcome, counts)
         return Answered(receipt=receipt, label=label)

@@ -9,6 +9,7 @@ from typing import Any, Final, assert_never
 
 from remint.adapters.feedback_store import open_store
 from remint.adapters.prometheus import PrometheusClient
+from remint.adapters.prometheus_counts import increases
 from remint.config import Params
 from remint.core.document import DocumentKind, format_time, seal
 from remint.core.judge import JudgePolicy, OnTimeout, Outcome, judge, nothing_to_judge
@@ -107,7 +108,8 @@ def _from_prometheus(
         environ=environ,
     )
     try:
-        rises = client.increases(
+        found = increases(
+            client,
             METRIC,
             {"pipeline": params.pipeline, "release": state.release},
             by=("step", "track", "signal", "bucket"),
@@ -118,7 +120,7 @@ def _from_prometheus(
         return []  # nothing counted yet: the judge holds
     return [
         Outcome(step=_step(step), track=_track(track), signal=signal, bucket=bucket, units=units)
-        for (step, track, signal, bucket), units in rises.items()
+        for (step, track, signal, bucket), units in found.rises.items()
     ]
 
 
