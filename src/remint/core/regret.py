@@ -1,9 +1,9 @@
 """What keeping the champion has cost so far, in right answers lost, and when that is enough to train another.
 
-The rule is rent or buy: pay for waiting, window by window, until the waiting has cost as much as a retrain. Whatever the
-future brings, that costs at most twice what was best in hindsight (Karlin, Manasse, Rudolph, Sleator, *Competitive snoopy
-caching*, 1988). The sum never falls below 0 (Page, *Continuous inspection schemes*, 1954), so that a long good time is no
-credit for a bad one.
+The rule is rent or buy: pay for waiting, window by window, until the waiting has cost as much as a retrain. Where the
+losses are known exactly and a retrain ends them, that costs at most twice what was best in hindsight, whatever the
+future brings (Karlin, Manasse, Rudolph, Sleator, *Competitive snoopy caching*, 1988). The sum never falls below 0 (Page,
+*Continuous inspection schemes*, 1954), so that a long good time is no credit for a bad one.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ def lost_to_shadow(
 ) -> float:
     """Right answers that the champion lost in a window by its age, measured by a cheap model trained just before it.
 
-    predictions x ((shadow - champion) - mean of ``handicaps``), both accuracies on the same labelled rows, which neither
-    was trained on: what makes a window hard is hard for both and cancels. ``handicaps`` are the same difference in the
-    first window of this champion and those before it, where both were equally fresh: what the cheap model is worse by.
+    predictions x ((shadow - champion) - mean of ``handicaps``), both accuracies on the same labelled rows, which
+    neither was trained on: what makes a window hard is hard for both and cancels. ``handicaps`` are the same difference
+    in the first window of this champion and those before it, where both were equally fresh: what the cheap model is
+    worse by.
     """
     if not handicaps:
         raise ValueError("the shadow has no handicap yet: it needs one window in which the champion was fresh")
@@ -49,7 +50,7 @@ def lost_to_promise(promised_accuracy: float, champion_accuracy: float, predicti
 
 
 def break_even(*, retrain_cost: float, error_cost: float) -> float:
-    """The wrong answers that cost as much as one retrain: the regret at which to retrain. Both costs in one currency."""
+    """The wrong answers that cost as much as one retrain: the regret at which to retrain. One currency for both."""
     if not (error_cost > 0 and retrain_cost >= 0 and math.isfinite(retrain_cost / error_cost)):
         raise ValueError(f"an error costs more than 0, a retrain 0 or more: {error_cost}, {retrain_cost}")
     return retrain_cost / error_cost

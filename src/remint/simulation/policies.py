@@ -9,7 +9,7 @@ from remint.simulation.replay import Labelled
 
 
 class Never:
-    def retrains(self, seen: Labelled) -> bool:
+    def retrains(self, _seen: Labelled) -> bool:
         return False
 
 

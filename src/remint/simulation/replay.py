@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: its counts are computed once and kept
 class Outcomes:
     """What each possible champion got right.
 
@@ -42,18 +43,30 @@ class Outcomes:
 
     @property
     def windows(self) -> int:
-        return -(-self.right.shape[1] // self.window_rows)
+        return -(-int(self.right.shape[1]) // self.window_rows)
 
-    @property
+    @cached_property
     def right_by_window(self) -> npt.NDArray[np.int64]:
         """Right answers, shape (models, windows)."""
         starts = np.arange(0, self.right.shape[1], self.window_rows)
         return np.add.reduceat(self.right, starts, axis=1, dtype=np.int64)
 
-    @property
+    @cached_property
     def rows_by_window(self) -> npt.NDArray[np.int64]:
         starts = np.arange(0, self.right.shape[1], self.window_rows)
         return np.diff(np.append(starts, self.right.shape[1]))
+
+    def labelled(self, model: int, window: int, *, age: int) -> Labelled:
+        """What a policy sees at the end of ``window``, in which ``model`` served."""
+        rows = slice(window * self.window_rows, (window + 1) * self.window_rows)
+        return Labelled(
+            window=window,
+            windows_left=self.windows - 1 - window,
+            age=age,
+            right=self.right[model, rows],
+            shadow_right=None if self.shadow_right is None else self.shadow_right[rows],
+            drift=None if self.drift is None else float(self.drift[model, window]),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +88,7 @@ class Labelled:
 class Policy(Protocol):
     """Says at the end of each window whether to retrain. Has a memory: one object for one replay."""
 
-    def retrains(self, seen: Labelled) -> bool: ...
+    def retrains(self, seen: Labelled, /) -> bool: ...
 
 
 class Choice(Protocol):
@@ -85,13 +98,13 @@ class Choice(Protocol):
     None where the model was trained on rows of that window. ``served`` is an index into ``trained``.
     """
 
-    def chooses(self, trained: Sequence[int], accuracies: Sequence[float | None], served: int) -> int: ...
+    def chooses(self, trained: Sequence[int], accuracies: Sequence[float | None], served: int, /) -> int: ...
 
 
 class Newest:
     """The usual choice: what was trained last serves."""
 
-    def chooses(self, trained: Sequence[int], accuracies: Sequence[float | None], served: int) -> int:
+    def chooses(self, trained: Sequence[int], _accuracies: Sequence[float | None], _served: int) -> int:
         return len(trained) - 1
 
 
@@ -129,8 +142,10 @@ class BestOfEarlier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """One walk. ``served`` is the model of each window from ``Outcomes.first`` on; ``retrained_at`` the windows at whose
-    end one was trained; ``accuracy`` is over all rows of those windows."""
+    """One walk. ``served`` is the model of each window from ``Outcomes.first`` on, ``accuracy`` over all their rows.
+
+    ``retrained_at`` are the windows at whose end a model was trained.
+    """
 
     accuracy: float
     retrained_at: tuple[int, ...]
@@ -156,7 +171,7 @@ def replay(outcomes: Outcomes, policy: Policy, choice: Callable[[], Choice] = Ne
         age += 1
         if window == last:
             break
-        if policy.retrains(_labelled(outcomes, trained[now], window, age)):
+        if policy.retrains(outcomes.labelled(trained[now], window, age=age)):
             retrained_at.append(window)
             trained.append(window + 1 - outcomes.first)
             age = 0

@@ -86,11 +86,9 @@ def _score(values: Floats, seed: int, concept: int) -> Floats:
     """A concept: linear, quadratic and wavy in the features, so that trees have something to learn."""
     rng = np.random.default_rng([seed, concept])
     features = values.shape[1]
-    linear, quadratic, wave = (
-        rng.normal(size=features),
-        rng.normal(size=(features, features)) / 2,
-        rng.normal(size=features),
-    )
+    linear = rng.normal(size=features)
+    quadratic = rng.normal(size=(features, features)) / 2
+    wave = rng.normal(size=features)
     return np.asarray(values @ linear + np.einsum("ij,jk,ik->i", values, quadratic, values) + np.sin(3 * values) @ wave)
 
 
