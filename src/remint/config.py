@@ -602,7 +602,8 @@ def _validated(model: type[Params], data: dict[str, Any], where: str) -> Params:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        # A mistyped key is two errors, and the one that helps is not that the right key is missing
+        first = min(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
         keys = [str(part) for part in first["loc"]]
         place = f"{where}: {'.'.join(keys)}" if keys else where
         if first["type"] == "extra_forbidden":

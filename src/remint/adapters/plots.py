@@ -93,7 +93,9 @@ def histograms(fields: Sequence[Histogram], *, name: str = "drift") -> str:
             axes.set_xticks(list(places), list(field.labels), rotation=45, ha="right", fontsize=7)
             axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
             if i == 0:
-                axes.legend(frameon=False, fontsize=8)
+                axes.legend(  # above the bars, never on one
+                    frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2, borderaxespad=0
+                )
         return to_svg(figure, name)
 
 

@@ -9,7 +9,7 @@ from remint.core.markdown import escape, sparklines, table
 
 Json = Mapping[str, Any]
 
-_MARKS: Final = {True: "🟠 fired", False: "🟢 quiet"}
+_SAID: Final = {True: "**fired**", False: "quiet"}
 
 
 def answer_text(decision: Json) -> str:
@@ -32,8 +32,8 @@ def answer_text(decision: Json) -> str:
 def rules_table(decision: Json) -> str:
     rows = []
     for rule in decision["rules"]:
-        silent = "⚪ " + escape((rule["silence"] or rule["state"]).replace("_", " "))
-        said = _MARKS[rule["fired"]] if rule["state"] == "ok" else silent
+        silent = f"_{escape((rule['silence'] or rule['state']).replace('_', ' '))}_"
+        said = _SAID[rule["fired"]] if rule["state"] == "ok" else silent
         rows.append([escape(rule["name"]), said, escape(rule["reason"], longest=600)])
     return "### Rules\n\n" + table(["rule", "says", "why"], rows)
 
