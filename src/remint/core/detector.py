@@ -155,10 +155,10 @@ def detect(
 # -- one field -------------------------------------------------------------------------------------------------------
 
 
-def log_e_values(reference: npt.ArrayLike, current: npt.ArrayLike, radius: float) -> Numbers:
+def log_e_values(reference: npt.ArrayLike, current: npt.ArrayLike, radius: float | Numbers) -> Numbers:
     """log E of each of many counts. ``reference``: (bins,); ``current``: (..., bins), fractions too; result (...).
 
-    ``radius`` bounds n KL(R/n || p) for the null K. No rows are no evidence: 0.
+    ``radius`` bounds n KL(R/n || p) for the null K; a number, or one for each count. No rows are no evidence: 0.
     """
     r, c = np.asarray(reference, dtype=np.float64), np.asarray(current, dtype=np.float64)
     smoothed = (r + _SMOOTHING) / (r.sum() + _SMOOTHING * r.size)
@@ -171,23 +171,25 @@ def log_e_values(reference: npt.ArrayLike, current: npt.ArrayLike, radius: float
     return np.asarray(mixture - _largest_log_likelihood(r, c, radius), dtype=np.float64)
 
 
-def null_radius(reference: npt.ArrayLike, *, eta: float, material_psi: float, spread: float = 1.0) -> float:
+def null_radius(reference: npt.ArrayLike, *, eta: npt.ArrayLike, material_psi: float, spread: float = 1.0) -> Numbers:
     """The n KL(R/n || p) up to which p may be harmless; missed with a chance of at most ``eta``.
 
     Williams' correction (1976) holds the likelihood ratio to its chi-square distribution where bins are small.
-    ``spread`` is how much wider than chance the reference's own windows scatter. Infinite with one bin or eta 0.
+    ``spread`` is how much wider than chance the reference's own windows scatter. Elementwise over ``eta``; infinite
+    with one bin, and where eta is 0.
     """
     r = np.asarray(reference, dtype=np.float64)
     n, bins = float(r.sum()), r.size
-    if bins < 2 or eta <= 0:
-        return math.inf
+    missed = np.asarray(eta, dtype=np.float64)
+    if bins < 2:
+        return np.full_like(missed, math.inf)
     smoothed = (r + _SMOOTHING) / (n + _SMOOTHING * bins)
     williams = 1 + (float((1 / smoothed).sum()) - 1) / (6 * max(1.0, n) * (bins - 1))
-    kappa = float(chi2.isf(eta, bins - 1)) * williams * spread
-    return (math.sqrt(kappa) + math.sqrt(n * material_psi)) ** 2 / 2
+    kappa = np.asarray(chi2.isf(missed, bins - 1)) * williams * spread
+    return np.asarray((np.sqrt(kappa) + math.sqrt(n * material_psi)) ** 2 / 2)
 
 
-def _largest_log_likelihood(r: Numbers, c: Numbers, radius: float) -> Numbers:
+def _largest_log_likelihood(r: Numbers, c: Numbers, radius: float | Numbers) -> Numbers:
     """max over K of sum c log p. The maximiser lies on the line from c's shares to r's: p ~ C + lambda R."""
     n, m = float(r.sum()), c.sum(axis=-1, keepdims=True)
     ours = np.divide(c, m, out=np.zeros_like(c), where=m > 0)
@@ -216,9 +218,9 @@ def _psi(r: Numbers, c: Numbers) -> float:
     return float(np.sum((p - q) * np.log(p / q)))
 
 
-def _smallest_psi(r: Numbers, rows: float, radius: float, *, log_limit: float) -> float:
+def _smallest_psi(r: Numbers, rows: float, radius: Numbers, *, log_limit: float) -> float:
     """The PSI of a shift of the mean whose expected counts reach the limit, and what makes it 80 % sure on top."""
-    if rows <= 0 or r.size < 2 or not math.isfinite(radius):
+    if rows <= 0 or r.size < 2 or not np.isfinite(radius):
         return math.inf
     smoothed = (r + _SMOOTHING) / (r.sum() + _SMOOTHING * r.size)
     scores = norm.ppf(np.cumsum(smoothed) - smoothed / 2)  # of a normal variable cut into these bins
