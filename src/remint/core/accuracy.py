@@ -32,7 +32,8 @@ _CONCENTRATION: Final = 20.0  # rows that the mixture's prior is worth: drops of
 _IDLE: Final = 0.05  # of the e-process's stake is never bet, so that it cannot fall to nothing
 _CALIBRATOR: Final = 0.25  # p -> k p^(k-1), an e-value
 _DEVIATIONS: Final = np.arange(-8.0, 6.01, 0.05)  # of the champion's true accuracy from what was measured
-_HALVINGS: Final = 30
+_POINTS: Final = 128  # of the grid, and how often it is refined: a drop to 1e-4
+_REFINEMENTS: Final = 3
 _EDGE: Final = 1e-9
 
 
@@ -94,20 +95,22 @@ def drop_lower_bound(champion: ChampionAccuracy, right: int, wrong: int, *, alph
     p = beta.ppf(chance, hits, rows - hits + 1)
     # Between two points of the grid: the lower one's feedback evidence, the upper one's evidence on the champion
     own = math.log(_CALIBRATOR) + (_CALIBRATOR - 1) * np.append(norm.logcdf(_DEVIATIONS[1:]), 0.0)
-    limit = -math.log(alpha)
-
-    def weakest(drop: float) -> float:
-        q = p - drop
-        found = np.full_like(q, math.log(_IDLE))  # no feedback can rule an accuracy below 0 out
-        possible = q > _EDGE
-        found[possible] = log_e_below(right, wrong, np.minimum(q[possible], 1 - _EDGE))
-        return float((found + own).min())
-
-    low, high = -1.0, champion.accuracy
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if weakest(middle) >= limit else (low, middle)
-    return low
+    needed = -math.log(alpha) - own  # of the feedback's evidence against p - d, for each p
+    needing = needed > math.log(_IDLE)  # there is never less evidence than that
+    p, needed = p[needing], needed[needing]
+    # The evidence rises with the accuracy it is against: d is the least p - q over the p, where q is the accuracy from
+    # which on there is as much as p needs. All of them at once from a grid, refined around those that can be the least.
+    low, high = _EDGE, 1 - _EDGE
+    for _ in range(_REFINEMENTS):
+        grid = np.linspace(low, high, _POINTS)
+        at = np.searchsorted(log_e_below(right, wrong, grid), needed)
+        if at.max() == _POINTS:
+            return -1.0
+        above, below = p - grid[np.maximum(at - 1, 0)], p - grid[at]
+        near = below <= above.min()
+        low, high = float(grid[np.maximum(at - 1, 0)][near].min()), float(grid[at][near].max())
+        p, needed = p[near], needed[near]
+    return float(below.min())
 
 
 def clopper_pearson(successes: int, trials: int, *, alpha: float) -> tuple[float, float]:
