@@ -46,6 +46,29 @@ class Ledger:
         tip = self._tip()
         return None if tip is None else self._git.show_from_top(tip, _attachment_path(run_id, name))
 
+    def attachments(self, name: str) -> dict[str, bytes]:
+        """The file ``name`` of every run that has one, by run id: two calls of git, however many runs there are."""
+        tip = self._tip()
+        if tip is None:
+            return {}
+        listed = self._git.run("ls-tree", "-r", "-z", "--full-tree", tip, "runs/").split("\0")
+        blobs: dict[str, str] = {}
+        for line in filter(None, listed):
+            kind, path = line.split("\t", 1)
+            run_id, _, file = path.removeprefix("runs/").partition("/")
+            if file == name and is_run_id(run_id):
+                blobs[run_id] = kind.split()[2]
+        if not blobs:
+            return {}
+        stream = self._git.run_bytes("cat-file", "--batch", stdin="\n".join(blobs.values()).encode() + b"\n")
+        found, at = {}, 0
+        for run_id in blobs:
+            header_end = stream.index(b"\n", at)
+            size = int(stream[at:header_end].split()[2])
+            found[run_id] = stream[header_end + 1 : header_end + 1 + size]
+            at = header_end + 1 + size + 1  # each object ends in a line end of its own
+        return found
+
     def append(
         self, entry: LedgerEntry, *, attachments: Mapping[str, bytes] | None = None, guard: Guard | None = None
     ) -> LedgerEntry:

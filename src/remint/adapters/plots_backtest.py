@@ -52,9 +52,9 @@ def backtest_timeline(results: Sequence[Backtest], *, name: str = "backtest") ->
             for result, colour in zip(results, _POLICY_COLOURS, strict=False):
                 for retrain in result.retrains:
                     axes.axvline(_day(retrain.asked_at), color=colour, linewidth=0.9, linestyle=(0, (4, 3)))
-        locator = AutoDateLocator()
+        locator = AutoDateLocator()  # type: ignore[no-untyped-call]
         rows[-1].xaxis.set_major_locator(locator)
-        rows[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        rows[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
         rows[-1].set_xlim(_day(results[0].start), _day(results[0].end))
         return to_svg(figure, name)
 
@@ -135,4 +135,4 @@ def _thinned(asked: Sequence[Asked]) -> Sequence[Asked]:
 
 
 def _day(at: datetime) -> float:
-    return float(date2num(at))
+    return float(date2num(at))  # type: ignore[no-untyped-call]

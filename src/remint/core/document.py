@@ -33,6 +33,7 @@ class DocumentKind(StrEnum):
     VERDICT = "verdict"
     METADATA = "metadata"
     RUN = "run"
+    BACKTEST = "backtest"
 
 
 CURRENT: Final[Mapping[DocumentKind, tuple[int, int]]] = {

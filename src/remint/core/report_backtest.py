@@ -26,6 +26,7 @@ class BacktestReport:
     end: datetime
     results: tuple[Backtest, ...]
     prices: Prices | None
+    references: tuple[str, ...]  # ids
     assumptions: tuple[str, ...]
     budget: float | None = None  # false retrains a year that suggestions were asked for
     suggestions: tuple[Suggestion, ...] = ()

@@ -83,6 +83,11 @@ class Judged:
     failures: tuple[RemintError, ...]
 
 
+def statistical_rules(check: config.Check) -> int:
+    """How many rules share the false-alarm budget."""
+    return sum(isinstance(rule, _STATISTICAL) for rule in check.rules.values())
+
+
 def trigger_policy(check: config.Check) -> TriggerPolicy:
     return TriggerPolicy(
         cooldown=check.cooldown,
@@ -121,7 +126,7 @@ class _Bench:
     """One judging of all rules; made and used once."""
 
     def __init__(self, check: config.Check, watched: Watched, evidence: Evidence, moment: Moment) -> None:
-        statistical = max(1, sum(isinstance(rule, _STATISTICAL) for rule in check.rules.values()))
+        statistical = max(1, statistical_rules(check))
         self.check = check
         self.watched = watched
         self.evidence = evidence
