@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from binaries import ROOT, binary
+from remint.adapters.exporter import Exporter
 from remint.serving.metrics import Metrics
 
 MONITORING = ROOT / "monitoring"
@@ -25,9 +26,9 @@ def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def exposed() -> set[str]:
-    """The metrics of the service's own collector: their type lines stand there before any traffic."""
+    """The metrics of the service's and the watch's collectors: their type lines stand there before any traffic."""
     body, _ = Metrics("churn", max_series=100).render()
-    return set(re.findall(r"^# TYPE (remint_\w+) ", body.decode(), re.MULTILINE))
+    return set(re.findall(r"^# TYPE (remint_\w+) ", (body + Exporter("churn").render()).decode(), re.MULTILINE))
 
 
 def test_alerts_fire_and_stay_silent_as_their_tests_say() -> None:
@@ -60,7 +61,7 @@ def test_the_dashboards_queries_are_promql(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_only_metrics_that_the_service_exposes_are_asked_for() -> None:
+def test_only_metrics_that_are_exposed_are_asked_for() -> None:
     asked = {name for query in [*QUERIES, *(a["expr"] for a in ALERTS)] for name in re.findall(r"remint_\w+", query)}
     assert asked
     assert {re.sub(r"_(bucket|count|sum)$", "", name) for name in asked} <= exposed()
