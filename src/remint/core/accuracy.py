@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -76,7 +77,7 @@ def _upper(right: int, wrong: int, *, alpha: float) -> float:
     low, high = max(_EDGE, right / max(1, right + wrong)), 1 - _EDGE
     if low >= high or log_e_below(right, wrong, high) < limit:
         return 1.0
-    return float(brentq(lambda q: float(log_e_below(right, wrong, q)) - limit, low, high, xtol=1e-7))
+    return float(brentq(lambda q: float(log_e_below(right, wrong, q)) - limit, low, high, xtol=1e-6))
 
 
 def drop_lower_bound(champion: ChampionAccuracy, right: int, wrong: int, *, alpha: float) -> float:
@@ -91,8 +92,7 @@ def drop_lower_bound(champion: ChampionAccuracy, right: int, wrong: int, *, alph
     hits = round(champion.accuracy * rows)
     if hits == 0 or rows == 0:
         return -1.0
-    chance = norm.cdf(_DEVIATIONS)  # p-values of "the accuracy is at most p", rising with p
-    p = beta.ppf(chance, hits, rows - hits + 1)
+    p = _possible_accuracies(hits, rows)
     # Between two points of the grid: the lower one's feedback evidence, the upper one's evidence on the champion
     own = math.log(_CALIBRATOR) + (_CALIBRATOR - 1) * np.append(norm.logcdf(_DEVIATIONS[1:]), 0.0)
     needed = -math.log(alpha) - own  # of the feedback's evidence against p - d, for each p
@@ -111,6 +111,12 @@ def drop_lower_bound(champion: ChampionAccuracy, right: int, wrong: int, *, alph
         low, high = float(grid[np.maximum(at - 1, 0)][near].min()), float(grid[at][near].max())
         p, needed = p[near], needed[near]
     return float(below.min())
+
+
+@lru_cache(maxsize=8)  # asked again at every check of a champion
+def _possible_accuracies(hits: int, rows: int) -> Numbers:
+    """Those whose p-value ("the accuracy is at most p") is that of each deviation, rising."""
+    return np.asarray(beta.ppf(norm.cdf(_DEVIATIONS), hits, rows - hits + 1))
 
 
 def clopper_pearson(successes: int, trials: int, *, alpha: float) -> tuple[float, float]:

@@ -50,7 +50,9 @@ def sums(counts: npt.NDArray[np.int64], groups: Groups) -> npt.NDArray[np.int64]
     """Counts by group; the last axis of ``counts`` is the bins."""
     if not groups:
         return np.zeros((*counts.shape[:-1], 0), dtype=np.int64)
-    return np.stack([counts[..., list(group)].sum(axis=-1) for group in groups], axis=-1)
+    order = [index for group in groups for index in group]
+    starts = np.cumsum([0, *map(len, groups[:-1])])
+    return np.add.reduceat(counts[..., order], starts, axis=-1)
 
 
 def _runs(order: Sequence[int], pooled: npt.NDArray[np.int64], enough: float) -> list[tuple[int, ...]]:

@@ -17,6 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -148,11 +149,16 @@ def measure_drift(
                     for j in windows
                 ),
                 reference_counts=profile.counts,
-                current_counts=tuple(int(k) for k in counts[profile.name]),
-                bin_labels=tuple(profile.bin_label(i) for i in range(profile.bins)),
+                current_counts=tuple(np.asarray(counts[profile.name], dtype=np.int64).tolist()),
+                bin_labels=_bin_labels(profile),
             )
         )
     return tuple(sorted(_with_shares(found), key=lambda f: (not f.drifted, -f.excess_psi, f.field)))
+
+
+@lru_cache(maxsize=1024)
+def _bin_labels(profile: FieldProfile) -> tuple[str, ...]:
+    return tuple(profile.bin_label(i) for i in range(profile.bins))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
