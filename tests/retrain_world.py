@@ -100,13 +100,14 @@ def build(root: Path) -> World:
     return world
 
 
-def fill_store(world: World) -> None:
+def fill_store(world: World, *, shifted: bool = True) -> None:
+    """150 answers; where the world has not ``shifted``, like the data file."""
     draw = random.Random(11)
     with open_store(world.store_url, pipeline="churn", create=True) as store:
         store.register_bundle("sha256:b", reference="sha256:r", classes=["no", "yes"], at=NOW)
         with store.transaction() as transaction:
             for number in range(150):
-                row, label = person(draw, shifted=True)
+                row, label = person(draw, shifted=shifted)
                 predicted = draw.choice(["yes", "no"])
                 at = NOW - timedelta(minutes=200 - number)
                 transaction.add_predictions(

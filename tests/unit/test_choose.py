@@ -117,6 +117,8 @@ def test_without_times_the_newest_feedback_or_rows_drawn_by_their_features() -> 
     data, feedback = data_of(None, rows=2000), feedback_of([1] * 200, first=5000.0)
     mask = selection_rows(join_rows([data, feedback]), share=0.2, min_rows=30, salt="p:0")
     assert xs(join_rows([data, feedback]).take(mask)) == [5160.0 + i for i in range(40)]
+    few = join_rows([data, feedback.take(np.arange(70))])
+    assert selection_rows(few, share=0.2, min_rows=30, salt="p:0").sum() == 30  # filled up, as half would be 35
     drawn = selection_rows(data, share=0.2, min_rows=30, salt="p:0")
     assert drawn.mean() == pytest.approx(0.2, abs=0.03)
     again = selection_rows(data.take(np.arange(2000)[::-1]), share=0.2, min_rows=30, salt="p:0")

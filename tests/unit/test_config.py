@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from params_examples import NO_DATA
-from remint.config import AgeRule, Check, DriftRule, load_params, parse_duration, parse_params
+from remint.config import AgeRule, Check, DriftRule, Prepare, load_params, parse_duration, parse_params
 from remint.core.condition import AllOf, AnyOf
 from remint.core.trigger import Treatment
 from remint.errors import ConfigError, ExitCode, Silence
@@ -58,6 +58,19 @@ def test_the_defaults_are_those_that_are_documented() -> None:
         ("prepare.test_shar", 0.2, "params.yaml: prepare.test_shar: unknown key (did you mean 'test_share'?)"),
         ("gate.rules.0.tolerence", 0.1, "params.yaml: gate.rules.0.tolerence: unknown key (did you mean 'tolerance'?)"),
         ("gate.service.p95_latency", 1, "unknown key (did you mean 'p95_latency_seconds'?)"),
+        ("prepare.window", "al", "prepare.window: 'al' is neither all nor {rows: N} nor {last: 90d}"),
+        ("prepare.window", {}, "prepare.window: {} is neither all nor"),
+        ("prepare.window", None, "prepare.window: None is neither all nor"),
+        ("prepare.window", {"rwos": 3}, "prepare.window.rwos: unknown key (did you mean 'rows'?)"),
+        ("prepare.window", {"rows": 3, "last": "9d"}, "prepare.window: rows and last are two windows: give one"),
+        ("prepare.window", {"last": "9d"}, "prepare.window goes by the rows' times, which need task.time"),
+        ("prepare.half_life", "9d", "prepare.half_life goes by the rows' times, which need task.time"),
+        ("prepare.half_life", 30, "prepare.half_life: 30 is neither a duration such as 30d nor {rows: N}"),
+        ("train.candidates", [{"name": "aa"}, {"name": "aa"}], "train: two candidates are named 'aa'"),
+        ("train.candidates", [{"name": "aa", "windw": "all"}], "unknown key (did you mean 'window'?)"),
+        ("train.candidates", [{"name": "aa", "window": {"last": "9d"}}], "the window of train.candidates 'aa' goes by"),
+        ("train.selection", {"metric": "roc_auc"}, "roc_auc need task.positive"),
+        ("train.earlier", [{"tag": "a", "commit": "b", "bundle": "c"}], "params.yaml: train.earlier.0.commit"),
         ("check.windw", "7d", "params.yaml: check.windw: unknown key (did you mean 'window'?)"),
         ("check.rules.moved.material_ps", 0.1, "unknown key (did you mean 'material_psi'?)"),
         ("check.rules.old.max_ag", "3d", "unknown key (did you mean 'max_age'?)"),
@@ -184,3 +197,16 @@ def test_silence_is_read_as_declared_and_a_counted_reset_is_no_silence() -> None
     assert found[Silence.STALE] is Treatment.INVESTIGATE
     assert found[Silence.TOO_FEW] is Treatment.QUIET
     assert set(found) == set(Silence)
+
+
+def test_windows_and_half_lives_are_said_in_rows_or_in_time() -> None:
+    def prepare(**given: Any) -> Prepare:
+        task = {**GOOD["task"], "time": {"column": "day", "zone": "UTC"}}
+        return parse_params(yaml.safe_dump({**GOOD, "task": task, "prepare": {**GOOD["prepare"], **given}})).prepare
+
+    assert prepare() == prepare(window="all", half_life=None)
+    windows = ("all", {"rows": 9}, {"last": "9d"})
+    said = [str(prepare(window=window).window.policy) for window in windows]
+    assert said == ["all rows", "the newest 9 rows", "the last 9 days"]
+    lives = [prepare(half_life=life).half_life for life in ("30d", {"rows": 5})]
+    assert [life.of for life in lives if life is not None] == [timedelta(days=30), 5]

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from ruamel.yaml import YAML
 
-from remint.adapters.params_file import write_until
+from remint.adapters.params_file import write_earlier, write_until
 from remint.errors import ConfigError
 
 TEXT = """\
@@ -88,6 +88,39 @@ def test_writing_the_same_again_changes_no_byte(tmp_path: Path) -> None:
     before = path.read_text()
     write_until(path, sequence=42, arrived_at=None)
     assert path.read_text() == before
+
+
+EARLIER = [{"tag": "churn#stable#1", "commit": "a" * 40, "bundle": "sha256:" + "b" * 64}]
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "train:\n  seed: 0\n",
+        "train:\n  earlier: []  # written by remint\n  seed: 0\n",
+        "train:\n  seed: 0\n  earlier: [{tag: x}]\n",
+        "train: {seed: 0}\n",
+    ],
+)
+def test_the_earlier_champions_are_written_on_one_line(tmp_path: Path, section: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(section + "check: 1\n")
+    write_earlier(path, EARLIER)
+    assert yaml.safe_load(path.read_text()) == {"train": {"seed": 0, "earlier": EARLIER}, "check": 1}
+    write_earlier(path, [])
+    assert yaml.safe_load(path.read_text())["train"] == {"seed": 0, "earlier": []}
+    assert len(path.read_text().splitlines()) <= len(section.splitlines()) + 2
+    assert ("# written by remint" in section) == ("# written by remint" in path.read_text())
+
+
+def test_a_list_that_somebody_laid_out_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("train:\n  earlier:\n    - tag: x\n  seed: 0\n")
+    with pytest.raises(ConfigError, match="on one line"):
+        write_earlier(path, EARLIER)
+    path.write_text("pipeline: churn\n")
+    with pytest.raises(ConfigError, match="no section 'train'"):
+        write_earlier(path, EARLIER)
 
 
 def test_a_file_without_the_section_is_an_error(tmp_path: Path) -> None:

@@ -81,18 +81,23 @@ class Choice:
 
 
 def selection_rows(rows: LabelledRows, *, share: float, min_rows: int, salt: str) -> Mask:
-    """The rows to choose on, shape (rows,): the newest ``share`` where times are known.
+    """The rows to choose on, shape (rows,): the newest ``share`` where times are known, else of the feedback.
 
-    Without times that is the newest share of the feedback, where it holds ``min_rows`` distinct rows. Else they are
-    drawn from all rows by a hash of their features: the order of a file is not age, and may well be that of the labels.
+    A share of fewer than ``min_rows`` is filled up to them, but never beyond half. Where the feedback does not hold as
+    many distinct rows, they are drawn from all rows by a hash of their features: the order of a file is not age, and
+    may well be that of the labels.
     """
+
+    def count(available: int) -> int:
+        return max(math.ceil(share * available), min(min_rows, available // 2))
+
+    age = age_in_rows(rows)  # feedback is newer than data without a time
     if not np.isnat(known_since(rows)).any():
-        return age_in_rows(rows) < math.ceil(share * rows.rows)
+        return age < count(rows.rows)
     feedback = rows.source == RowSource.FEEDBACK.value
-    chosen = np.zeros(rows.rows, dtype=bool)
-    chosen[feedback] = age_in_rows(rows)[feedback] < math.ceil(share * int(feedback.sum()))
+    chosen = feedback & (age < count(int(feedback.sum())))
     if len(np.unique(rows.keys[chosen])) >= min_rows:
-        return chosen
+        return np.asarray(chosen)
     return np.asarray(unit_interval(rows.keys, salt=f"{salt}:selection") < share)
 
 
@@ -122,7 +127,9 @@ def choose(
             leader = contender
     compared = sum(s.difference is not None for s in standings)
     if leader is contenders[0] and others:
-        reason += f", and none of {compared} others is better beyond noise" if compared else "; no other was compared"
+        reason += (
+            f", and no other ({compared} compared) is better beyond noise" if compared else "; no other was compared"
+        )
     return Choice(chosen=leader.name, reason=reason, metric=metric, standings=tuple(standings))
 
 
