@@ -29,10 +29,10 @@ from remint.core.table import as_number, as_text
 from remint.errors import ConfigError, DataError, did_you_mean
 
 #: Spellings of "no value" in text files. A text column knows only the empty one: "null" may be what somebody wrote.
-_MISSING_NUMBER: Final = frozenset({"", "na", "n/a", "#n/a", "nan", "<na>", "null", "none", "?", "-", "."})
-_MISSING_CATEGORY: Final = frozenset({"", "NaN", "nan", "<NA>", "NULL", "null"})
+MISSING_NUMBER: Final = frozenset({"", "na", "n/a", "#n/a", "nan", "<na>", "null", "none", "?", "-", "."})
+MISSING_CATEGORY: Final = frozenset({"", "NaN", "nan", "<NA>", "NULL", "null"})
 
-_INTEGER_AS_FLOAT = re.compile(r"-?(?:0|[1-9]\d*)(?:\.0)?")  # what pandas makes of integers beside missing values
+INTEGER_AS_FLOAT = re.compile(r"-?(?:0|[1-9]\d*)(?:\.0)?")  # what pandas makes of integers beside missing values
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _SUFFIXES: Final = {".csv": None, ".txt": None, ".tsv": "\t", ".tab": "\t"}
@@ -75,7 +75,7 @@ class RawFile:
             return self._floats([float(v) if isinstance(v, Decimal) else v for v in values], name)
         if self.delimiter == ";" and any(_DECIMAL_COMMA.fullmatch(v.strip()) for v in values):
             values = [v.replace(",", ".") for v in values]
-        bare = [None if v.strip().lower() in _MISSING_NUMBER else v for v in values]
+        bare = [None if v.strip().lower() in MISSING_NUMBER else v for v in values]
         if _are_booleans(bare):
             bare = [None if v is None else str(int(v.strip().lower() == "true")) for v in bare]
         return self._floats(bare, name)
@@ -92,7 +92,7 @@ class RawFile:
         if self.delimiter is not None:
             if kind is Kind.TEXT:
                 return objects([v if v.strip() else None for v in values])
-            return objects(_canonical([None if v.strip() in _MISSING_CATEGORY else v.strip() for v in values]))
+            return objects(canonical_texts([None if v.strip() in MISSING_CATEGORY else v.strip() for v in values]))
         found = [self._text(v, name, i) for i, v in enumerate(values)]
         return objects(found if kind is Kind.TEXT else [None if v is None else v.strip() for v in found])
 
@@ -155,7 +155,7 @@ def _read_text(path: Path, delimiter: str | None) -> RawFile:
     text = _decode(path.read_bytes(), where)
     if not text.strip():
         raise DataError("is empty", where=where)
-    delimiter = delimiter or _sniff(text)
+    delimiter = delimiter or sniff_delimiter(text)
     plain = delimiter == "\t" and _is_plain_tsv(text)
     quoting: Final = csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL
     names = [name.strip() for name in next(csv.reader(io.StringIO(text), delimiter=delimiter, quoting=quoting))]
@@ -197,7 +197,7 @@ def _decode(content: bytes, where: str) -> str:
         ) from None
 
 
-def _sniff(text: str) -> str:
+def sniff_delimiter(text: str) -> str:
     """The delimiter that cuts the header into most columns; a comma where several do."""
     return max(_DELIMITERS, key=lambda d: len(next(csv.reader(io.StringIO(text), delimiter=d))))
 
@@ -227,14 +227,14 @@ def _check_names(names: Sequence[str], where: str) -> None:
         seen.add(name)
 
 
-def _canonical(values: list[str | None]) -> list[str | None]:
+def canonical_texts(values: list[str | None]) -> list[str | None]:
     """Integers that a tool wrote as ``3.0`` because a value was missing, and ``True`` or ``FALSE``, as JSON says them.
 
     Only where the whole column agrees, so that a version ``1.0`` beside ``1.0.1`` and a postcode ``0123`` stay.
     """
     if _are_booleans(values):
         return [None if v is None else v.lower() for v in values]
-    if all(v is None or _INTEGER_AS_FLOAT.fullmatch(v) for v in values):
+    if all(v is None or INTEGER_AS_FLOAT.fullmatch(v) for v in values):
         return [None if v is None else v.removesuffix(".0") for v in values]
     return values
 

@@ -1,0 +1,424 @@
+"""A reference's frozen bins as a query: the same bins as ``FieldProfile.assign``, whoever runs it.
+
+Two shapes of one question, each where it was measured to be the faster. Polars and DuckDB answer sums of comparisons in
+one pass: rows at or above each edge, of which neighbours' differences are the bins. Spark needs minutes for hundreds of
+sums, so there (and on any other engine) each value becomes its bin's index: unpivot, group by field and bin, count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import narwhals as nw
+import numpy as np
+import numpy.typing as npt
+
+from remint.adapters.datafile import INTEGER_AS_FLOAT, MISSING_CATEGORY, MISSING_NUMBER
+from remint.core.profile import CONFIDENCE, FIRST, MISSING, PREDICTION, UNSEEN, FieldProfile, Reference
+from remint.core.rows import objects
+from remint.core.schema import Column, Kind, canonical_label
+from remint.core.table import Table, as_text
+from remint.errors import DataError, did_you_mean
+
+_SPACE: Final = "".join(chr(c) for c in range(0x3001) if chr(c).isspace())  # all that str.strip() strips
+_NUMBER: Final = r"(?i)^[+-]?(\d+\.?\d*(e[+-]?\d+)?|\.\d+(e[+-]?\d+)?|inf|infinity|nan)$"
+_NOT_A_NUMBER: Final = -1  # "bin" of a text that an engine made null of instead of a number
+_FIELDS_A_QUERY: Final = 40  # of the unpivoting plan: an engine interprets generated code that is too long
+_LOOKUP_FROM: Final = 8  # so many keys, and Polars is faster to look each value up than to compare it with each key
+_TEXT_ROWS: Final = 20_000  # texts measured at a time
+_INT64: Final = range(-(2**63), 2**63)
+
+Binned = dict[str, npt.NDArray[np.int64]]  # field name -> counts by bin
+_Tally = dict[int, int]  # bin -> count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextFile:
+    """The columns are text because the file is; their values mean what ``read_data_file`` takes them for."""
+
+    decimal_comma: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Numeric:
+    field: FieldProfile
+    column: str
+    value: nw.Expr  # float64; null or NaN is missing
+    text: nw.Expr | None  # what it is read from, null where that is missing
+
+    @property
+    def thresholds(self) -> list[float]:
+        """A value's bin is the number of thresholds that it reaches, plus one: the last bin keeps its upper edge."""
+        assert self.field.edges is not None
+        return [*self.field.edges[:-1], math.nextafter(self.field.edges[-1], math.inf)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Categorical:
+    field: FieldProfile
+    column: str
+    value: nw.Expr  # null is missing
+    keys: Mapping[Any, int]  # value -> bin; any other value is unseen
+    raw: nw.Expr | None  # the text before it was stripped: cheaper, and mostly all that there is
+
+
+_Field = _Numeric | _Categorical
+
+
+def column_names(reference: Reference, *, predicted: str, confidence: str) -> dict[str, str]:
+    """The columns that the reference's fields are measured on, and what the file calls them."""
+    renamed = {PREDICTION: predicted, CONFIDENCE: confidence}
+    return {field.column: renamed.get(field.column, field.column) for field in reference.fields}
+
+
+def count_lazy(
+    frame: nw.LazyFrame[Any], reference: Reference, names: Mapping[str, str], *, text_file: TextFile | None, where: str
+) -> Binned:
+    """Counts by bin of each field of the reference; ``names`` as of ``column_names``.
+
+    Raises DataError at a column that is absent, or that holds what cannot be what the reference declares.
+    """
+    schema = frame.collect_schema()
+    for name in names.values():
+        if name not in schema:
+            raise absent(name, schema.names(), where)
+    plain = [f for f in reference.fields if f.column not in reference.vocabularies]
+    fields = [_field(frame, f, names[f.column], schema[names[f.column]], text_file, where) for f in plain]
+    try:
+        tallies = _by_sums(frame, fields) if _sums_are_fast(frame) else _by_index(frame, fields)
+    except engine_errors(frame) as error:
+        _explain(frame, fields, where)
+        raise DataError(first_line(error), where=where) from None
+    if any(_NOT_A_NUMBER in tally for tally in tallies):
+        _explain(frame, fields, where)
+    counts = {f.field.name: _to_array(tally, f.field.bins) for f, tally in zip(fields, tallies, strict=True)}
+    counts.update(_count_texts(frame, reference, names, where))
+    return {f.name: counts[f.name] for f in reference.fields}
+
+
+def absent(name: str, known: Sequence[str], where: str) -> DataError:
+    """The error for a column that is not there."""
+    shown = ", ".join(known[:8]) + (", ..." if len(known) > 8 else "")
+    return DataError(f"no column {name!r}", where=where, hint=did_you_mean(name, known) or f"it has {shown}")
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def engine_errors(frame: nw.LazyFrame[Any]) -> tuple[type[Exception], ...]:
+    """What the frame's engine raises of its own. The engine is installed where there is a frame of it."""
+    errors: list[type[Exception]] = [nw.exceptions.NarwhalsError]
+    if frame.implementation.is_polars():
+        from polars.exceptions import PolarsError
+
+        errors.append(PolarsError)
+    elif frame.implementation.is_duckdb():
+        import duckdb
+
+        errors.append(duckdb.Error)
+    elif frame.implementation.is_spark_like():
+        from pyspark.errors import PySparkException
+
+        errors.append(PySparkException)
+    return tuple(errors)
+
+
+def rows_of(frame: nw.LazyFrame[Any]) -> list[tuple[Any, ...]]:
+    """The rows of a small result."""
+    native = frame.to_native()
+    if frame.implementation.is_polars():
+        return list(native.collect(engine="streaming").iter_rows())
+    if frame.implementation.is_duckdb():
+        return list(native.fetchall())
+    if frame.implementation.is_spark_like():
+        return [tuple(row) for row in native.collect()]
+    return list(frame.collect().iter_rows())
+
+
+# What a column holds ------------------------------------------------------------------------------
+
+
+def _field(
+    frame: nw.LazyFrame[Any], field: FieldProfile, name: str, dtype: Any, text_file: TextFile | None, where: str
+) -> _Field:
+    column = nw.col(name)
+    if _is_all_null(frame, name, dtype):
+        column, dtype = column.cast(nw.Float64()), nw.Float64()
+    if isinstance(dtype, nw.Categorical | nw.Enum):
+        column, dtype = column.cast(nw.String()), nw.String()
+    if field.edges is not None:
+        if isinstance(dtype, nw.String):
+            text = _number_text(column, text_file)
+            return _Numeric(field=field, column=name, value=text.cast(nw.Float64()), text=text)
+        if dtype.is_numeric() or isinstance(dtype, nw.Boolean):
+            value = column if isinstance(dtype, nw.Float64) else column.cast(nw.Float64())
+            return _Numeric(field=field, column=name, value=value, text=None)
+        raise DataError(
+            f"column {name!r} holds {dtype}, and training knew it as a number",
+            where=where,
+            hint="write it as the number that training saw",
+        )
+    assert field.values is not None
+    bins = {value: i for i, value in enumerate(field.values, FIRST)}
+    if isinstance(dtype, nw.String):
+        text, missing = _category_text(column, field.values, text_file)
+        return _Categorical(
+            field=field, column=name, value=text, keys=bins | dict.fromkeys(missing, MISSING), raw=column
+        )
+    if isinstance(dtype, nw.Date | nw.Decimal):
+        return _Categorical(field=field, column=name, value=column.cast(nw.String()), keys=bins, raw=None)
+    if isinstance(dtype, nw.Boolean):
+        keys: dict[Any, int] = {flag: bins[text] for flag, text in ((True, "true"), (False, "false")) if text in bins}
+        return _Categorical(field=field, column=name, value=column, keys=keys, raw=None)
+    if dtype.is_float():
+        column = column.cast(nw.Float64())
+        column = nw.when(~column.is_nan()).then(column)
+        return _Categorical(field=field, column=name, value=column, keys=_numbers(bins, float), raw=None)
+    if dtype.is_integer():
+        keys = {k: i for k, i in _numbers(bins, int).items() if k in _INT64}
+        return _Categorical(field=field, column=name, value=column.cast(nw.Int64()), keys=keys, raw=None)
+    raise DataError(
+        f"column {name!r} holds {dtype}, and training knew it as a category", where=where, hint="write it as text"
+    )
+
+
+def _is_all_null(frame: nw.LazyFrame[Any], name: str, dtype: Any) -> bool:
+    """Whether a column has no type because no row has a value; only Polars keeps such columns."""
+    if not (isinstance(dtype, nw.Unknown) and frame.implementation.is_polars()):
+        return False
+    import polars as pl
+
+    return bool(frame.to_native().collect_schema()[name] == pl.Null)
+
+
+def _numbers(bins: Mapping[str, int], number: type[int] | type[float]) -> dict[Any, int]:
+    """The categories that a number's canonical text can be, as numbers."""
+    found: dict[Any, int] = {}
+    for text, index in bins.items():
+        try:
+            value = number(text)
+        except ValueError:
+            continue
+        if canonical_label(value) == text:
+            found[value] = index
+    return found
+
+
+def _number_text(column: nw.Expr, text_file: TextFile | None) -> nw.Expr:
+    """Text that should be a number, stripped; null where a value is missing."""
+    text = column.str.strip_chars(_SPACE)
+    if text_file is None:
+        return nw.when(text != "").then(text)
+    text = text.str.to_lowercase()
+    if text_file.decimal_comma:
+        text = text.str.replace_all(",", ".", literal=True)
+    number = nw.when(text == "true").then(nw.lit("1")).otherwise(text)
+    number = nw.when(text == "false").then(nw.lit("0")).otherwise(number)
+    return nw.when(~text.is_in(sorted(MISSING_NUMBER))).then(number)
+
+
+def _category_text(
+    column: nw.Expr, values: Sequence[str], text_file: TextFile | None
+) -> tuple[nw.Expr, frozenset[str]]:
+    """Text that is a category, stripped, and the spellings that mean missing.
+
+    A text file says ``3.0`` for 3 where the tool that wrote it made floats of integers, and ``True`` for true: where
+    all of the reference's values are integers, or booleans, that is what is meant.
+    """
+    text = column.str.strip_chars(_SPACE)
+    if text_file is None:
+        return text, frozenset({""})
+    if values and all(INTEGER_AS_FLOAT.fullmatch(v) and not v.endswith(".0") for v in values):
+        text = text.str.replace(r"\.0$", "")
+    elif values and set(values) <= {"true", "false"}:
+        text = text.str.to_lowercase()
+    return text, MISSING_CATEGORY
+
+
+# The two plans ------------------------------------------------------------------------------------
+
+
+def _sums_are_fast(frame: nw.LazyFrame[Any]) -> bool:
+    """Also: NaN is known to be above every number there, which the differences below rely on."""
+    return bool(frame.implementation.is_polars() or frame.implementation.is_duckdb())
+
+
+def _by_sums(frame: nw.LazyFrame[Any], fields: Sequence[_Field]) -> list[_Tally]:
+    """Texts are looked up as they stand; columns where some are unseen are asked again, stripped."""
+    as_they_stand = [
+        replace(f, value=f.raw, raw=None) if isinstance(f, _Categorical) and f.raw is not None else f for f in fields
+    ]
+    tallies = _sums(frame, as_they_stand)
+    again = [
+        i for i, f in enumerate(fields) if isinstance(f, _Categorical) and f.raw is not None and tallies[i][UNSEEN] > 0
+    ]
+    if again:
+        for i, tally in zip(again, _sums(frame, [fields[i] for i in again]), strict=True):
+            tallies[i] = tally
+    return tallies
+
+
+def _sums(frame: nw.LazyFrame[Any], fields: Sequence[_Field]) -> list[_Tally]:
+    """One row of sums. Polars' own expressions are the same calls, without the time that it takes to wrap hundreds."""
+    api: Any = nw
+    columns: Any = frame.select(*[f.value.alias(f"c{i}") for i, f in enumerate(fields)])
+    if frame.implementation.is_polars():
+        import polars as pl
+
+        api, columns = pl, columns.to_native()
+        columns = columns.with_columns(
+            pl.col(f"c{i}").replace_strict(
+                [*f.keys, None], [*f.keys.values(), MISSING], default=UNSEEN, return_dtype=pl.Int16
+            )
+            for i, f in enumerate(fields)
+            if isinstance(f, _Categorical) and _is_looked_up(f, api)
+        )
+    sums = [api.len()]
+    for i, field in enumerate(fields):
+        column = api.col(f"c{i}")
+        sums.append(column.null_count())
+        if isinstance(field, _Numeric):
+            conditions = [column.is_nan(), *(column >= threshold for threshold in field.thresholds)]
+        else:
+            targets = range(field.field.bins) if _is_looked_up(field, api) else field.keys
+            conditions = [column == target for target in targets]
+        sums += [c.cast(nw.Int64()).sum() if api is nw else c.sum() for c in conditions]
+    answer = columns.select(*[s.alias(str(i)) for i, s in enumerate(sums)])
+    found = iter([int(n or 0) for n in rows_of(answer if api is nw else nw.from_native(answer))[0]])
+    rows = next(found)
+    return [_difference(f, rows, found, _is_looked_up(f, api)) for f in fields]
+
+
+def _is_looked_up(field: _Field, api: Any) -> bool:
+    return isinstance(field, _Categorical) and len(field.keys) >= _LOOKUP_FROM and api is not nw
+
+
+def _difference(field: _Field, rows: int, found: Iterator[int], looked_up: bool) -> _Tally:
+    """A field's bins from its share of the sums."""
+    missing = next(found)
+    if isinstance(field, _Numeric):
+        nan = next(found)
+        reached = [rows - missing, *(next(found) for _ in field.thresholds), nan]
+        return {MISSING: missing + nan} | {i + 1: reached[i] - reached[i + 1] for i in range(len(reached) - 1)}
+    if looked_up:  # null too
+        return {index: next(found) for index in range(field.field.bins)}
+    tally = {MISSING: missing, UNSEEN: rows - missing}
+    for index in field.keys.values():
+        n = next(found)
+        tally[index] = tally.get(index, 0) + n
+        tally[UNSEEN] -= n
+    return tally
+
+
+def _by_index(frame: nw.LazyFrame[Any], fields: Sequence[_Field]) -> list[_Tally]:
+    tallies: list[_Tally] = [{} for _ in fields]
+    for begin in range(0, len(fields), _FIELDS_A_QUERY):
+        part = {f"c{i}": _index(fields[i]) for i in range(begin, min(begin + _FIELDS_A_QUERY, len(fields)))}
+        indexed = frame.select(*[index.cast(nw.Int32()).alias(name) for name, index in part.items()])
+        long = _unpivot(indexed, list(part)).group_by("field", "bin").agg(nw.len().alias("rows"))
+        for name, index, n in rows_of(long.select("field", "bin", "rows")):
+            tallies[int(name[1:])][int(index)] = int(n)
+    return tallies
+
+
+def _index(field: _Field) -> nw.Expr:
+    value = field.value
+    if isinstance(field, _Categorical):
+        index = nw.lit(UNSEEN)
+        for key, i in field.keys.items():
+            index = nw.when(value == key).then(nw.lit(i)).otherwise(index)
+        return nw.when(value.is_null()).then(nw.lit(MISSING)).otherwise(index)
+    thresholds = field.thresholds
+    index = nw.when(value.is_nan()).then(nw.lit(MISSING)).otherwise(_search(value, thresholds, 0, len(thresholds)))
+    index = nw.when(value.is_null()).then(nw.lit(MISSING)).otherwise(index)
+    if field.text is None:
+        return index
+    return nw.when(~field.text.is_null() & value.is_null()).then(nw.lit(_NOT_A_NUMBER)).otherwise(index)
+
+
+def _search(value: nw.Expr, thresholds: Sequence[float], low: int, high: int) -> nw.Expr:
+    """One more than the number of thresholds, known to be low to high, that a value reaches: bisection, written out."""
+    if low == high:
+        return nw.lit(low + 1)
+    middle = (low + high + 1) // 2
+    upper = _search(value, thresholds, middle, high)
+    return nw.when(value >= thresholds[middle - 1]).then(upper).otherwise(_search(value, thresholds, low, middle - 1))
+
+
+def _unpivot(frame: nw.LazyFrame[Any], columns: list[str]) -> nw.LazyFrame[Any]:
+    if frame.implementation.is_duckdb():  # Narwhals unpivots on the default connection only
+        query = f"SELECT * FROM (FROM wide) UNPIVOT (bin FOR field IN ({', '.join(columns)}))"  # noqa: S608 - c0, c1, ...
+        long: nw.LazyFrame[Any] = nw.from_native(frame.to_native().query("wide", query))
+        return long
+    return frame.unpivot(on=columns, variable_name="field", value_name="bin")
+
+
+def _to_array(tally: Mapping[int, int], bins: int) -> npt.NDArray[np.int64]:
+    return np.array([tally.get(index, 0) for index in range(bins)], dtype=np.int64)
+
+
+def _explain(frame: nw.LazyFrame[Any], fields: Sequence[_Field], where: str) -> None:
+    """DataError at the first text that is not a number, where one is; asked only after an engine stumbled."""
+    for field in fields:
+        if not isinstance(field, _Numeric) or field.text is None:
+            continue
+        strange = frame.select(field.text.alias("text")).filter(~nw.col("text").str.contains(_NUMBER)).head(1)
+        for (text,) in rows_of(strange):
+            shown = text if len(text) <= 40 else text[:37] + "..."
+            raise DataError(
+                f"{shown!r} is not a number", where=f"{where}: column {field.column!r}", hint="training knew numbers"
+            )
+
+
+# Texts --------------------------------------------------------------------------------------------
+
+
+def _count_texts(frame: nw.LazyFrame[Any], reference: Reference, names: Mapping[str, str], where: str) -> Binned:
+    """Words cannot be measured by an engine: the text columns, and no other, are fetched a batch at a time."""
+    fields = tuple(f for f in reference.fields if f.column in reference.vocabularies)
+    if not fields:
+        return {}
+    columns = list(reference.vocabularies)
+    own = replace(reference, fields=fields)
+    features = tuple(Column(name=c, kind=Kind.TEXT) for c in columns)
+    counts: Binned = {f.name: np.zeros(f.bins, dtype=np.int64) for f in fields}
+    try:
+        for batch in _batches(frame.select(*[nw.col(names[c]).alias(f"t{i}") for i, c in enumerate(columns)])):
+            texts = {
+                c: objects([as_text(v, where=f"{where}: column {names[c]!r}") for v in values])
+                for c, values in zip(columns, batch, strict=True)
+            }
+            rows = len(batch[0])
+            nothing = own.count(Table(features, texts), np.full(rows, None, dtype=object), np.full(rows, np.nan))
+            for name, more in nothing.items():
+                counts[name] += more
+    except engine_errors(frame) as error:
+        raise DataError(first_line(error), where=where) from None
+    return counts
+
+
+def _batches(frame: nw.LazyFrame[Any]) -> Iterator[list[list[Any]]]:
+    """The frame's columns as lists of Python values, so many rows at a time."""
+    native = frame.to_native()
+    if frame.implementation.is_polars():
+        for part in native.collect_batches(chunk_size=_TEXT_ROWS, maintain_order=False, engine="streaming"):
+            yield [part[name].to_list() for name in part.columns]
+    elif frame.implementation.is_duckdb():
+        for part in native.to_arrow_reader(_TEXT_ROWS):
+            yield [column.to_pylist() for column in part.columns]
+    elif frame.implementation.is_spark_like():
+        held: list[Any] = []
+        for row in native.toLocalIterator():
+            held.append(row)
+            if len(held) == _TEXT_ROWS:
+                yield [list(column) for column in zip(*held, strict=True)]
+                held = []
+        if held:
+            yield [list(column) for column in zip(*held, strict=True)]
+    else:
+        whole = frame.collect()
+        yield [whole[name].to_list() for name in whole.columns]
