@@ -173,7 +173,7 @@ def test_a_higher_limit_never_retrains_more_often_on_steady_aging() -> None:
     assert spent[0] > spent[-1]
 
 
-@pytest.mark.parametrize("budget", [0, 1, 3, 10])
+@pytest.mark.parametrize("budget", [0, 1, 3, 10, 200])
 def test_a_declared_budget_is_never_exceeded(budget: int) -> None:
     assert replay(aging(), ShadowBudget(budget)).retrains <= budget
 
@@ -181,7 +181,7 @@ def test_a_declared_budget_is_never_exceeded(budget: int) -> None:
 def test_a_declared_budget_is_spread_over_the_stream() -> None:
     found = replay(aging(120), ShadowBudget(12))
     assert 10 <= found.retrains <= 12
-    assert found.retrained_at[-1] > 90
+    assert found.retrained_at[-1] >= 80
     assert sum(at < 60 for at in found.retrained_at) <= 8
 
 

@@ -106,25 +106,28 @@ class ShadowRegret:
 class ShadowBudget:
     """``ShadowRegret`` that finds its limit itself, so that about ``retrains`` of them last to the end of the stream.
 
-    After each window the limit moves against the pace, and it never spends more than the budget::
+    The first limit is ``pace`` (accuracy lost a window) times the windows that one retrain has to last. After each
+    window it moves against the spending, by Robbins and Monro's recursion for the limit that is passed in just so many
+    of the windows, and the budget is never exceeded::
 
         log limit += step (retrained - retrains left / windows left)
-
-    which is Robbins and Monro's recursion for the limit that is passed in just that share of the windows.
     """
 
-    def __init__(self, retrains: int, *, step: float = 0.5, start_share: float = 0.05) -> None:
+    def __init__(self, retrains: int, *, step: float = 0.5, pace: float = 0.02) -> None:
         self._left = retrains
         self._step = step
-        self._start_share = start_share  # of a window's rows: the first limit
+        self._pace = pace
         self._log_limit: float | None = None
         self._shadow = ShadowRegret(math.inf)
 
     def retrains(self, seen: Labelled) -> bool:
         lost = self._shadow.regret(seen)
+        if self._left == 0:
+            return False
+        rate = min(1.0, self._left / max(1, seen.windows_left))
         if self._log_limit is None:
-            self._log_limit = math.log(self._start_share * len(seen.right))
-        due = self._left > 0 and lost >= math.exp(self._log_limit)
-        self._log_limit += self._step * (due - self._left / max(1, seen.windows_left))
+            self._log_limit = math.log(self._pace * len(seen.right) / rate)
+        due = lost >= math.exp(self._log_limit)
+        self._log_limit += self._step * (due - rate)
         self._left -= due
         return due

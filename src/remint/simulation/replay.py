@@ -35,7 +35,9 @@ class Outcomes:
     drift: Floats | None = None
 
     def __post_init__(self) -> None:
-        if self.window_rows < 1 or self.windows <= self.first or len(self.right) < self.windows - self.first:
+        if self.window_rows < 1:
+            raise ValueError(f"windows of {self.window_rows} rows")
+        if self.windows <= self.first or len(self.right) < self.windows - self.first:
             raise ValueError(
                 f"{self.right.shape} outcomes make {self.windows} windows of {self.window_rows} rows: "
                 f"one model for each window from {self.first} on is needed"
