@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,11 +32,12 @@ class Pods:
             def do_GET(self) -> None:
                 text = pods.texts.get(self.path.rsplit("/", 1)[-1])
                 body = "" if text is None else f"{text}\ntest_generation {pods.generation}\n"
-                self.send_response(503 if text is None else 200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body.encode())))
-                self.end_headers()
-                self.wfile.write(body.encode())
+                with suppress(ConnectionError):  # a scrape that took too long was given up
+                    self.send_response(503 if text is None else 200)
+                    self.send_header("Content-Type", "text/plain; version=0.0.4")
+                    self.send_header("Content-Length", str(len(body.encode())))
+                    self.end_headers()
+                    self.wfile.write(body.encode())
 
             def log_message(self, *_: object) -> None:
                 pass

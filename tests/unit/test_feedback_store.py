@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -202,3 +203,23 @@ def test_a_wrong_store_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("hello world, this is no database" * 50)
     with pytest.raises(DataError, match="damaged"):
         open_store(f"sqlite:///{tmp_path}/text.db")
+
+
+def test_labels_of_a_window_have_the_delay_of_the_first_answer(store: FeedbackStore) -> None:
+    hour = timedelta(hours=1)
+    late, other = add_prediction(store, at=NOW - 30 * hour), add_prediction(store, at=NOW, reference="sha256:other")
+    quick, unsure = add_prediction(store, at=NOW - hour), add_prediction(store, at=NOW - hour)
+    for prediction, answer, at in (
+        (late, Answer.WRONG, NOW - 10 * hour),
+        (late, Answer.CORRECT, NOW),  # changed: counts now, was first told twenty hours after the prediction
+        (quick, Answer.WRONG, NOW),
+        (unsure, Answer.UNKNOWN, NOW),
+        (other, Answer.WRONG, NOW),
+    ):
+        with store.transaction() as transaction:
+            transaction.add_feedback(prediction_id=prediction, answer=answer, label=None, reporter=None, at=at)
+    window: dict[str, Any] = {"reference": "sha256:r", "track": Track.STABLE}
+    found = store.labels(NOW, NOW + hour, **window)
+    assert sorted(found) == [(Answer.CORRECT, 72_000.0), (Answer.WRONG, 3_600.0)]
+    assert store.labels(NOW - 11 * hour, NOW, **window) == []
+    assert store.count_predictions(NOW - 2 * hour, NOW, **window) == 2

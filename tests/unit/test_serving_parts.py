@@ -107,6 +107,26 @@ def test_every_bucket_of_a_step_starts_at_zero() -> None:
     assert all(line.endswith(" 0.0") for line in lines)
 
 
+def test_label_delays_start_at_zero_and_are_counted_up_to_each_bound() -> None:
+    metrics = Metrics("iris-demo", max_series=10)
+    metrics.activate({Track.STABLE: reference("a")}, state_of(bundle("a")))
+
+    def shown() -> dict[str, float]:
+        lines = [line for line in metrics.render()[0].decode().splitlines() if line.startswith("remint_feedback_delay")]
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+    assert set(shown().values()) == {0.0}
+    for seconds in (-5.0, 60.0, 61.0, 1e9):
+        metrics.observe_delay(Track.STABLE, "a", seconds)
+    mine = 'pipeline="iris-demo",reference="a",track="stable"'
+    found = {
+        le: shown()[f'remint_feedback_delay_seconds_bucket{{le="{le}",{mine}}}'] for le in ("1.0", "60.0", "300.0")
+    }
+    assert found == {"1.0": 1, "60.0": 2, "300.0": 3}
+    assert shown()[f"remint_feedback_delay_seconds_count{{{mine}}}"] == 4
+    assert shown()[f"remint_feedback_delay_seconds_sum{{{mine}}}"] == 1e9 + 121
+
+
 @pytest.mark.parametrize(
     ("headers", "cookie", "unit"),
     [
