@@ -21,15 +21,18 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from remint.adapters.bundle import read_bundle
+from remint.adapters.bundle import predict, read_bundle
 from remint.adapters.frames import read_rows, write_rows
 from remint.config import Params
-from remint.core.recency import weights
+from remint.core.recency import ALL, Window, weights
 from remint.core.report_choice import choice_table
-from remint.core.rows import LabelledRows, data_rows
+from remint.core.rows import LabelledRows, data_rows, objects
+from remint.core.schema import Column, Kind, Schema
+from remint.core.table import Table
 from remint.errors import ConfigError, DataError
+from remint.estimators import linear
 from remint.workflows.evaluate import evaluate
-from remint.workflows.fitting import weight_argument
+from remint.workflows.fitting import Recipe, weight_argument
 from remint.workflows.train import BUNDLE, train
 from training_examples import KINDS, features, make_prepared, make_rows
 
@@ -219,3 +222,29 @@ def test_prepared_rows_keep_their_times(tmp_path: Path) -> None:
     assert (np.diff(rows.event_at) == HOUR).all()
     train(prepared(tmp_path / "b"), tmp_path / "b")
     assert metadata(tmp_path / "b")["newest_event_at"] == "2026-01-17T15:00:00.000000Z"
+
+
+# -- real data ---------------------------------------------------------------------------------------------------------
+
+
+def test_on_electricity_a_linear_model_of_the_last_weeks_beats_one_of_all_history(shared_data: Path) -> None:
+    """Test-then-train, every tenth week, on next week's accuracy. Boosting gains nothing there."""
+    raw = np.genfromtxt(shared_data / "elec.csv", delimiter=",", skip_header=1)
+    columns = tuple(Column(name=f"x{i}", kind=Kind.NUMERIC) for i in range(6))
+    schema = Schema(pipeline="elec", features=columns, label="y", classes=("0", "1"))
+    half_hours = np.datetime64("1996-05-07", "us") + np.arange(len(raw)) * np.timedelta64(30, "m")
+    table = Table(columns, {column.name: raw[:, i] for i, column in enumerate(columns)})
+    rows = data_rows(table, objects([str(int(label)) for label in raw[:, 6]]), event_at=half_hours)
+    week = 7 * 48
+    recipe = {"make": linear, "estimator": "linear", "parameters": {}, "seed": 0, "where": "here"}
+    ways = [
+        Recipe(name="all", window=ALL, **recipe),
+        Recipe(name="twelve-weeks", window=Window(last=timedelta(weeks=12)), **recipe),
+    ]
+    right: dict[str, list[float]] = {way.name: [] for way in ways}
+    for now in range(12, len(raw) // week, 10):
+        past, next_week = rows.take(np.arange(now * week)), rows.take(np.arange(now * week, (now + 1) * week))
+        for way in ways:
+            model = way.fit(schema, way.rows(past))
+            right[way.name].append(float((predict(model, schema, next_week.table).labels == next_week.labels).mean()))
+    assert np.mean(right["twelve-weeks"]) > np.mean(right["all"]) + 0.01
