@@ -26,6 +26,7 @@ import numpy.typing as npt
 from scipy.stats import chi2, norm
 
 from remint.core.accuracy import anchored_starts, log_e_below
+from remint.core.between_windows import compare_with_windows
 from remint.core.budget import YEAR, alpha_of_check
 from remint.core.detector import log_e_values, null_radius, restarts, spread_of_windows
 from remint.core.profile import CONFIDENCE, FieldProfile, FieldRole, Measure, Reference
@@ -51,7 +52,7 @@ RULES_THAT_SHARE: Final = 5
 YEARLY: Final = 1.0 / RULES_THAT_SHARE
 MONDAY: Final = datetime(2026, 1, 5, tzinfo=UTC)  # the promotion
 DAY: Final = timedelta(days=1)
-LARGEST: Final = 2  # checks of each field and year that the drift rule is asked about
+LARGEST: Final = 5  # checks of each field and year that the drift rule is asked about
 EDGES: Final = norm.ppf(np.linspace(0, 1, BINS + 1)[1:-1])
 
 
@@ -189,8 +190,13 @@ def drift_alarm(year: Year, *, every: timedelta, window: timedelta, material_psi
     # The rule's own test asks for more than this: material shifts, beyond what ordinary days differ by
     possible = (statistic > chi2.isf(10 * alphas.max() / FEATURES, BINS - 1)) & (psi > material_psi)
     largest = np.argsort(-psi, axis=0)[:LARGEST]
-    suspects = np.unique(largest[np.take_along_axis(possible, largest, axis=0)])
-    for k in suspects:
+    suspects = {
+        int(k)
+        for i in range(FEATURES)
+        for k in largest[:, i]
+        if possible[k, i] and _differs(year.reference, i, counts[k, i], _span(k, width, every), alphas.max())
+    }
+    for k in sorted(suspects):
         end = int(ends[k])
         fired = drift_rule(
             "drift",
@@ -200,11 +206,23 @@ def drift_alarm(year: Year, *, every: timedelta, window: timedelta, material_psi
             material_psi=material_psi,
             alpha=float(alphas[end]),
             min_rows=200,
-            span=(MONDAY + (end - width) * every, MONDAY + end * every),
+            span=_span(k, width, every),
         )[0].fired
         if fired:
             return end
     return None
+
+
+def _span(first: int, width: int, every: timedelta) -> tuple[datetime, datetime]:
+    return MONDAY + first * every, MONDAY + (first + width) * every
+
+
+def _differs(reference: Reference, field: int, counts: Counts, span: tuple[datetime, datetime], alpha: float) -> bool:
+    """Whether one field is further from the reference than ordinary windows: what has to be so for the rule to fire."""
+    profile = reference.fields[field]
+    windows = None if reference.windows is None else reference.windows.fields[profile.name]
+    test = compare_with_windows(profile, windows, counts, period=span)
+    return test is None or test.p_value <= alpha
 
 
 def alpha_by_step(steps: int, every: timedelta) -> Numbers:
@@ -241,8 +259,9 @@ def slow_drift_alarm(year: Year, *, every: timedelta, material_psi: float = 0.00
             slope = (spread - 1) / float(windows.sum(axis=1).mean()) * lasting / every.total_seconds()
         deflated = counts / (1 + slope * counts.sum(axis=1) / (ends - starts))[:, None]
         eta = 0.2 * YEARLY * np.arange(len(summed)) / checks_a_year
-        missed = eta / len(reference.fields)
-        radius = null_radius(profile.counts, eta=missed, material_psi=material_psi, spread=spread)[ends]
+        known = eta[-1] * np.geomspace(1 / len(eta), 1, 16) / len(reference.fields)  # between them: a straight line
+        radii = null_radius(profile.counts, eta=known, material_psi=material_psi, spread=spread)
+        radius = np.interp(np.log(eta[ends] / len(reference.fields)), np.log(known), radii)
         usual = np.asarray(profile.counts, dtype=np.float64)
         held = usual > 0
         with np.errstate(divide="ignore"):

@@ -7,16 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from scipy.stats import binom
 
 from remint.core.profile import FieldProfile, FieldRole, Measure, Reference
-from remint.core.rule_accuracy import accuracy_rule, clopper_pearson, wrong_rule
+from remint.core.rule_accuracy import wrong_rule
 from remint.core.rule_drift import drift_rule
 from remint.core.rule_integrity import integrity_rule
 from remint.core.rule_limits import age_rule, volume_rule
-from remint.core.signals import ChampionAccuracy, FeedbackCounts, WindowCounts, no_answer
+from remint.core.signals import FeedbackCounts, WindowCounts, no_answer
 from remint.core.trigger import RuleKind, RuleResult, RuleState
-from remint.core.verdict import Verdict
 from remint.errors import AmbiguousSeriesError, NoDataError, ServiceError
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -62,17 +60,6 @@ def integrity(counts: WindowCounts) -> RuleResult:
         out_of_range_share=0.2,
         alpha=1 / 1460,
         min_rows=200,
-    )
-
-
-def accuracy(right: int, wrong: int, *, champion: float = 0.9, rows: int = 2_000) -> RuleResult:
-    return accuracy_rule(
-        "accuracy",
-        FeedbackCounts(right=right, wrong=wrong),
-        ChampionAccuracy(accuracy=champion, rows=rows, measured_on="test"),
-        drop=0.05,
-        min_labels=50,
-        alpha=ALPHA,
     )
 
 
@@ -152,50 +139,6 @@ def test_a_column_that_was_always_missing_raises_no_alarm() -> None:
 
 def test_an_empty_window_is_no_data_for_integrity() -> None:
     assert integrity(WindowCounts(rows=0, counts={})).state is RuleState.NO_DATA
-
-
-@pytest.mark.parametrize(
-    ("right", "wrong", "fired"),
-    [(450, 50, False), (430, 70, False), (300, 200, True), (30, 30, True), (0, 60, True), (60, 0, False)],
-)
-def test_accuracy_fires_when_it_is_surely_lower_by_more_than_the_drop(right: int, wrong: int, fired: bool) -> None:
-    found = accuracy(right, wrong)
-    assert found.fired is fired
-    assert found.findings[0].verdict is (Verdict.FAIL if fired else Verdict.PASS)
-
-
-def test_few_labels_are_no_data_even_if_all_are_wrong() -> None:
-    assert accuracy(0, 49).state is RuleState.NO_DATA
-
-
-def test_a_champion_measured_on_few_rows_raises_no_alarm_for_its_own_uncertainty() -> None:
-    assert accuracy(320, 80, champion=0.95, rows=2_000).fired
-    assert not accuracy(320, 80, champion=0.95, rows=20).fired
-
-
-def test_accuracy_at_the_very_edge_of_the_drop_fires_no_more_often_than_alpha() -> None:
-    rng = np.random.default_rng(5)
-    fired = 0
-    for champion, right in zip(rng.binomial(1_000, 0.9, 400), rng.binomial(300, 0.85, 400), strict=True):
-        fired += accuracy_rule(
-            "accuracy",
-            FeedbackCounts(right=int(right), wrong=300 - int(right)),
-            ChampionAccuracy(accuracy=champion / 1_000, rows=1_000, measured_on="test"),
-            drop=0.05,
-            min_labels=50,
-            alpha=0.05,
-        ).fired
-    assert fired / 400 <= 0.07
-
-
-def test_exact_limits_are_those_that_the_binomial_distribution_gives() -> None:
-    lower, upper = clopper_pearson(8, 10, alpha=0.025)
-    assert (lower, upper) == pytest.approx((0.4439045, 0.9747893))
-    assert binom.sf(7, 10, lower) == pytest.approx(0.025)
-    assert binom.cdf(8, 10, upper) == pytest.approx(0.025)
-    assert clopper_pearson(0, 5, alpha=0.1)[0] == 0
-    assert clopper_pearson(5, 5, alpha=0.1)[1] == 1
-    assert clopper_pearson(0, 0, alpha=0.1) == (0, 1)
 
 
 @pytest.mark.parametrize(("wrong", "fired"), [(19, False), (20, True)])

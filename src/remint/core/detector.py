@@ -3,13 +3,14 @@
 For one field and one start, with C the counts since then, R the reference's n rows, r their smoothed shares::
 
     E = mean over a of DirichletMultinomial(C; a r)  /  max over p in K of prod p^C
-    K = {p: 2 n KL(R/n || p) <= (sqrt(kappa) + sqrt(n d0))^2},  kappa = chi2.isf(eta / d, bins - 1)
+    K = {p: 2 n KL(R/n || p) <= ncx2.isf(eta / d, bins - 1, n d0)}
 
-K holds, but for a chance of ``eta`` over the d fields, every distribution whose PSI against the true reference is at
-most ``d0``. While the field stays within K, E is an e-process: it may be looked at on every schedule. Fields are
-averaged and starts are added up; the sum over all starts so far is an e-detector, so the chance that the sum over some
-of them reaches A within T starts is at most T / A (Shin, Ramdas and Rinaldo, *E-detectors*, 2024; Wasserman, Ramdas and
-Balakrishnan, *Universal inference*, 2020, for the maximum below the line).
+K leaves out a distribution whose 2 KL(reference || it), the PSI where shifts are small, is at most ``d0``, with a
+chance of ``eta`` over the d fields (the likelihood ratio is then about non-central chi-square). While the field stays
+within K, E is an e-process: it may be looked at on every schedule. Fields are averaged and starts are added up; the sum
+over all starts so far is an e-detector, so the chance that the sum over some of them reaches A within T starts is at
+most T / A (Shin, Ramdas and Rinaldo, *E-detectors*, 2024; Wasserman, Ramdas and Balakrishnan, *Universal inference*,
+2020, for the maximum below the line).
 
 Real days differ without anything being wrong. Where the reference knows windows of its own, every count is divided by
 how much wider than chance they scatter, and starts younger than one such window are left out: they cannot be judged.
@@ -26,7 +27,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln, logsumexp, xlogy
-from scipy.stats import chi2, norm
+from scipy.stats import chi2, ncx2, norm
 
 from remint.core.budget import YEAR
 from remint.core.profile import Counts, FieldRole, Reference
@@ -174,7 +175,7 @@ def log_e_values(reference: npt.ArrayLike, current: npt.ArrayLike, radius: float
 def null_radius(reference: npt.ArrayLike, *, eta: npt.ArrayLike, material_psi: float, spread: float = 1.0) -> Numbers:
     """The n KL(R/n || p) up to which p may be harmless; missed with a chance of at most ``eta``.
 
-    Williams' correction (1976) holds the likelihood ratio to its chi-square distribution where bins are small.
+    Williams' correction (1976) for small bins is added to its chi-square distribution.
     ``spread`` is how much wider than chance the reference's own windows scatter. Elementwise over ``eta``; infinite
     with one bin, and where eta is 0.
     """
@@ -185,8 +186,11 @@ def null_radius(reference: npt.ArrayLike, *, eta: npt.ArrayLike, material_psi: f
         return np.full_like(missed, math.inf)
     smoothed = (r + _SMOOTHING) / (n + _SMOOTHING * bins)
     williams = 1 + (float((1 / smoothed).sum()) - 1) / (6 * max(1.0, n) * (bins - 1))
-    kappa = np.asarray(chi2.isf(missed, bins - 1)) * williams * spread
-    return np.asarray((np.sqrt(kappa) + math.sqrt(n * material_psi)) ** 2 / 2)
+    critical = central = np.asarray(chi2.isf(missed, bins - 1))
+    if material_psi > 0:
+        critical = np.asarray(ncx2.isf(missed, bins - 1, n * material_psi / spread))
+        critical = np.where(missed > 0, critical, math.inf)
+    return np.asarray((critical + (williams - 1) * central) * spread / 2)
 
 
 def _largest_log_likelihood(r: Numbers, c: Numbers, radius: float | Numbers) -> Numbers:
@@ -264,8 +268,8 @@ def spread_of_windows(windows: npt.ArrayLike) -> float:
     """The variance of window counts by their multinomial variance, in the direction where it is largest; at least 1.
 
     ``windows``: (windows, bins). The largest eigenvalue of a sample covariance is too large by chance (Marchenko and
-    Pastur); the spike behind it is what Baik, Ben Arous and Peche's limit gives. Below what can be told from chance, it
-    is the largest spike that can hide there. Two standard errors are added, as few windows tell little.
+    Pastur); the spike behind it is what Baik, Ben Arous and Peche's limit gives. Two standard errors are added, as few
+    windows tell little. One that cannot be told from chance counts as none: ``material_psi`` has to cover it.
     """
     x = np.asarray(windows, dtype=np.float64)
     x = x[x.sum(axis=1) > 0][:, x.sum(axis=0) > 0]
@@ -275,7 +279,8 @@ def spread_of_windows(windows: npt.ArrayLike) -> float:
     expected = x.sum(axis=1, keepdims=True) * (x.sum(axis=0) / x.sum())
     largest = float(np.linalg.svd((x - expected) / np.sqrt(expected), compute_uv=False)[0]) ** 2 / (k - 1)
     ratio = (bins - 1) / (k - 1)
-    largest = max(largest, (1 + math.sqrt(ratio)) ** 2)
+    if largest <= (1 + math.sqrt(ratio)) ** 2:
+        return 1.0
     centred = largest + 1 - ratio
     spike = (centred + math.sqrt(max(0.0, centred**2 - 4 * largest))) / 2
     return float(1 + (spike - 1) * (1 + 2 * math.sqrt(2 / (k - 1))))
