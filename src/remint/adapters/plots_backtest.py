@@ -34,6 +34,7 @@ svg { --ink: #1f2328; --reference: #8c96a3; --current: #d9730d; --good: #1a7f37;
 @media (prefers-color-scheme: dark) { svg { --ink: #e6edf3; --reference: #6e7681; --current: #f0883e; --good: #3fb950;
   --bad: #f85149; --muted: #8d96a0; background: #0d1117; } }
 </style>"""
+_LEAST_LABELS: Final = 30  # of a window whose accuracy is drawn
 _MOST_POINTS: Final = 1500  # of a line: more than a screen shows
 
 
@@ -74,7 +75,16 @@ def _drift(axes: Axes, results: Sequence[Backtest]) -> None:
     axes.set_ylim(bottom=0)
     axes.set_title("Most drifted field", fontsize=10, loc="left")
     if len(results) > 1:
-        axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(results))
+        handles, labels = axes.get_legend_handles_labels()
+        axes.legend(
+            handles[::-1],
+            labels[::-1],
+            frameon=False,
+            fontsize=8,
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            ncols=len(results),
+        )
 
 
 def _accuracy(axes: Axes, results: Sequence[Backtest]) -> None:
@@ -82,7 +92,7 @@ def _accuracy(axes: Axes, results: Sequence[Backtest]) -> None:
     for result, colour in _coloured(results):
         asked = _thinned(result.asked)
         days = [_day(a.at) for a in asked]
-        losses = [a.loss for a in asked]
+        losses = [a.loss if a.loss is not None and a.loss.feedback.labels >= _LEAST_LABELS else None for a in asked]
         seen = [math.nan if loss is None else loss.accuracy for loss in losses]
         low = [math.nan if loss is None else loss.baseline.accuracy - loss.high for loss in losses]
         high = [math.nan if loss is None else loss.baseline.accuracy - loss.low for loss in losses]

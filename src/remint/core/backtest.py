@@ -2,8 +2,8 @@
 
 The replay itself is ``workflows.backtest``; here is its record and the arithmetic on it. Nobody can know what a model
 that was not trained would have done, so a replayed retrain is taken to give back what had been lost until then: the
-new model starts at the accuracy that the recorded one had in the window before, and only what is lost from there on is
-lost again.
+recorded model's accuracy just after it stands for that of a new model, and only what is lost from there on is lost
+again.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def markdown(report: BacktestReport) -> str:
     ]
     for result in report.results:
         body = retrains_table(result)
-        title = f"The retrains of `{escape(result.policy)}`"
+        title = f"The retrains of {escape(result.policy)}"
         parts.append(details(title, body) if len(report.results) > 1 else f"### {title}\n\n{body}")
     if report.budget is not None:
         parts.append(_suggestions(report))
@@ -71,7 +71,7 @@ def _headline(report: BacktestReport) -> str:
     counts = [len(result.retrains) for result in report.results]
     if len(counts) == 1:
         return f"Back-test: {plural(counts[0], 'retrain')} in {_years(report.results[0].years)}"
-    return f"Back-test: {counts[0]} → {plural(counts[1], 'retrain')} in {_years(report.results[0].years)}"
+    return f"Back-test: {counts[0]} → {counts[1]} retrains in {_years(report.results[0].years)}"
 
 
 def _side_by_side(report: BacktestReport) -> str:
@@ -92,18 +92,16 @@ def _column(result: Backtest, prices: Prices | None) -> dict[str, str]:
         "first": f"{day(retrains[0].asked_at)}, {_rules(retrains[0])}" if retrains else _NONE,
         "by rule": escape(", ".join(f"{name} {count}" for name, count in result.by_rule.items())) or _NONE,
         "apart, least / median": f"{span(apart[0])} / {span(apart[len(apart) // 2])}" if apart else _NONE,
-        "Accuracy lost": _NONE if loss is None else f"{points(loss[0])} ({points(loss[1])} to {points(loss[2])})",
+        "Accuracy lost": _NONE if loss is None else _interval(*loss),
     }
     if prices is not None:
-        column["Cost"] = (
-            _NONE
-            if cost is None
-            else f"{cost.total:,.0f} = {cost.retrains:,.0f} for retrains + {cost.errors:,.0f} for errors "
-            f"({cost.errors_low:,.0f} to {cost.errors_high:,.0f})"
-        )
+        column["Cost"] = _NONE if cost is None else f"{cost.total:,.0f}"
+        column["of retrains"] = _NONE if cost is None else f"{cost.retrains:,.0f}"
+        errors = _NONE if cost is None else f"{cost.errors:,.0f} ({cost.errors_low:,.0f} to {cost.errors_high:,.0f})"
+        column["of errors"] = errors
     column["Checks"] = f"{checks:,}"
     for answer, name in _OTHERS.items():
-        column[name] = f"{answers[answer]:,} ({_share(answers[answer], checks)})"
+        column[name] = f"{answers[answer]:,} ({_share(answers[answer], checks)})" if answers[answer] else "0"
     return column
 
 
@@ -156,7 +154,7 @@ def _rules(retrain: Retrain) -> str:
 def _lost(loss: Loss | None) -> str:
     if loss is None:
         return "no labels"
-    return f"{points(loss.lost)} ({points(loss.low)} to {points(loss.high)}), {loss.feedback.labels} labels"
+    return f"{_interval(loss.lost, loss.low, loss.high)}, {loss.feedback.labels} labels"
 
 
 # -- numbers in words ------------------------------------------------------------------------------------------------
@@ -165,6 +163,10 @@ def _lost(loss: Loss | None) -> str:
 def points(share: float) -> str:
     """A difference of two shares in percentage points: ``2.1 pp``."""
     return f"{100 * share:.1f} pp"
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return f"{points(value)} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def day(at: datetime) -> str:
@@ -186,7 +188,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def _years(years: float) -> str:
-    return f"{365 * years:.0f} days" if years < 0.95 else f"{years:.1f} years"
+    return f"{365 * years:.0f} days" if years < 2 else f"{years:.1f} years"
 
 
 def _share(part: int, whole: int) -> str:

@@ -19,7 +19,7 @@ from remint.core.backtest import Asked, Backtest, Loss, Prices, Retrain, Tenure,
 from remint.core.budget import alpha_of_check
 from remint.core.document import format_time
 from remint.core.profile import Reference
-from remint.core.signals import ChampionAccuracy, FeedbackCounts
+from remint.core.signals import ChampionAccuracy
 from remint.core.trigger import Answer, Decision, History, decide
 from remint.errors import ConfigError, NoDataError
 from remint.workflows.backtest_recording import Chapter, Recording, ReplayedEvidence
@@ -51,7 +51,8 @@ class ReplayOptions:
             first,
             f"Its reference is what the recorded model saw in the {days} before the decision, over the same bins.",
             "It starts with the accuracy that the champion had at its gate: what had been lost until then is given "
-            "back, and only what the recorded model lost from there on is lost again.",
+            "back, and only what the recorded model lost since is lost again. So its labels are held against what the "
+            "recorded model got right in the check.window after the promotion.",
             "Nobody can know what a model that was not trained would have done.",
             "Predictions and labels stay those of the recorded models.",
         )
@@ -139,12 +140,13 @@ class _Model:
     def retrained(self, check: Check, options: ReplayOptions, recording: Recording, *, at: datetime) -> _Model:
         """The model that a RETRAIN at ``at`` is taken to make, promoted ``options.retrain_takes`` later."""
         watched, promoted_at = self.watched, at + options.retrain_takes
-        fresh = recording.served(self.trained_until, at).labels
+        fresh = recording.feedback(self.trained_until, at).labels
         changes: dict[str, Any] = {"promoted_at": promoted_at, "training_rows": watched.training_rows + fresh}
         if options.rereference:
             start = at - (options.reference_window or check.window)
             changes["reference"] = _rereferenced(watched.reference, recording, start, at)
-            found = recording.feedback(start, at)
+            # Of the window after, which was not chosen for its low accuracy as the one before may have been
+            found = recording.feedback(promoted_at, promoted_at + check.window)
             if found.labels >= _LEAST_LABELS:
                 measured = {"accuracy": found.right / found.labels}
                 rows = {"fresh": found.labels, "test": found.labels}
@@ -261,7 +263,7 @@ class _Walk:
         model = self._model
         if until <= model.since:
             return
-        found = self._recording.served(model.since, until)
+        found = self._recording.feedback(model.since, until)
         loss = None if model.baseline is None else accuracy_lost(model.baseline, found)
         self.tenures.append(
             Tenure(since=model.since, until=until, recorded=model.recorded, predictions=found.predictions, loss=loss)
@@ -270,8 +272,4 @@ class _Walk:
     def _loss(self, start: datetime, end: datetime) -> Loss | None:
         if self._model.baseline is None or start >= end:
             return None
-        try:
-            found: FeedbackCounts = self._recording.feedback(start, end)
-        except NoDataError:
-            return None
-        return accuracy_lost(self._model.baseline, found)
+        return accuracy_lost(self._model.baseline, self._recording.feedback(start, end))

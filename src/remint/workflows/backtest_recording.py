@@ -44,10 +44,8 @@ class Recording(Protocol):
 
     def counts(self, start: datetime, end: datetime) -> WindowCounts: ...
 
-    def feedback(self, start: datetime, end: datetime) -> FeedbackCounts: ...
-
-    def served(self, start: datetime, end: datetime) -> FeedbackCounts:
-        """As ``feedback``, of a stretch with holes: what is known of it."""
+    def feedback(self, start: datetime, end: datetime) -> FeedbackCounts:
+        """Labels as far as they are known; none where the history has a hole."""
         ...
 
     def signal(self, promql: str, at: datetime) -> float: ...
@@ -120,9 +118,6 @@ class StepRecording:
         found = self._sums[last, self._prediction] - self._sums[first, self._prediction]
         return FeedbackCounts(right=right, wrong=wrong, predictions=int(found.sum()))
 
-    def served(self, start: datetime, end: datetime) -> FeedbackCounts:
-        return self.feedback(start, end)
-
     def signal(self, promql: str, at: datetime) -> float:
         try:
             asked = self._signals[promql]
@@ -147,13 +142,52 @@ def _summed(table: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSpan:
+    """Labels that arrived in [start, end)."""
+
+    start: datetime
+    end: datetime
+    right: int
+    wrong: int
+
+
+class _LabelCurve:
+    """Right and wrong labels since the first recorded ones, put together from spans; between two of them a line."""
+
+    def __init__(self, spans: Sequence[LabelSpan]) -> None:
+        self._times: list[float] = []
+        self._right: list[float] = []
+        self._wrong: list[float] = []
+        for span in sorted(spans, key=lambda span: span.end):
+            if not self._times:
+                self._add(span.start, 0.0, 0.0)
+            right, wrong = self._at(span.start)
+            self._add(span.end, right + span.right, wrong + span.wrong)
+
+    def between(self, start: datetime, end: datetime) -> tuple[int, int]:
+        if not self._times:
+            return 0, 0
+        (r0, w0), (r1, w1) = self._at(start), self._at(end)
+        return round(r1 - r0), round(w1 - w0)
+
+    def _add(self, at: datetime, right: float, wrong: float) -> None:
+        self._times.append(at.timestamp())
+        self._right.append(max(right, self._right[-1] if self._right else 0.0))
+        self._wrong.append(max(wrong, self._wrong[-1] if self._wrong else 0.0))
+
+    def _at(self, at: datetime) -> tuple[float, float]:
+        right, wrong = (float(np.interp(at.timestamp(), self._times, known)) for known in (self._right, self._wrong))
+        return right, wrong
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedWindow:
-    """What one decision of the ledger looked at. ``feedback`` is None where no rule had said it."""
+    """What one decision of the ledger looked at. ``labels`` is None where no rule had said them."""
 
     start: datetime
     end: datetime
     counts: WindowCounts | None
-    feedback: FeedbackCounts | None
+    labels: LabelSpan | None
 
 
 class WindowRecording:
@@ -165,6 +199,7 @@ class WindowRecording:
     def __init__(self, windows: Sequence[RecordedWindow]) -> None:
         self._windows = sorted(windows, key=lambda window: window.end)
         self._ends = [window.end for window in self._windows]
+        self._labels = _LabelCurve([window.labels for window in self._windows if window.labels is not None])
 
     @property
     def start(self) -> datetime:
@@ -198,16 +233,14 @@ class WindowRecording:
         return WindowCounts(rows=sum(one.rows for one in found), counts=counts)
 
     def feedback(self, start: datetime, end: datetime) -> FeedbackCounts:
-        return _added(self._tiles(start, end))
-
-    def served(self, start: datetime, end: datetime) -> FeedbackCounts:
-        return _added(self._tiles(start, end, holes=True))
+        right, wrong = self._labels.between(start, end)
+        return FeedbackCounts(right=right, wrong=wrong, predictions=round(self._predictions(start, end)))
 
     def signal(self, promql: str, at: datetime) -> float:  # noqa: ARG002 - as every recording is asked
         raise ConfigError("the ledger answers no PromQL", where=promql, hint="back-test from Prometheus")
 
-    def _tiles(self, start: datetime, end: datetime, *, holes: bool = False) -> list[RecordedWindow]:
-        """Recorded windows end to end from ``end`` back to ``start``. NoDataError where there is a hole, or skip it."""
+    def _tiles(self, start: datetime, end: datetime) -> list[RecordedWindow]:
+        """Recorded windows end to end from ``end`` back to ``start``. NoDataError where there is a hole."""
         tiles: list[RecordedWindow] = []
         reached = end
         while reached - start > self._tolerance:
@@ -216,12 +249,6 @@ class WindowRecording:
                 for window in self._windows[: bisect_right(self._ends, reached + self._tolerance)][-_NEAR:]
                 if abs(window.end - reached) <= self._tolerance and start - self._tolerance <= window.start < reached
             ]
-            if not fitting and holes:
-                earlier = [window.end for window in self._windows if window.end < reached and window.start >= start]
-                if not earlier:
-                    break
-                reached = max(earlier)
-                continue
             if not fitting:
                 raise NoDataError(
                     f"the ledger has no window that ends at {format_time(reached)} and fits into one from "
@@ -233,14 +260,17 @@ class WindowRecording:
             reached = tile.start
         return tiles
 
-
-def _added(windows: Sequence[RecordedWindow]) -> FeedbackCounts:
-    known = [window.feedback for window in windows if window.feedback is not None]
-    return FeedbackCounts(
-        right=sum(one.right for one in known),
-        wrong=sum(one.wrong for one in known),
-        predictions=sum(window.counts.rows for window in windows if window.counts is not None),
-    )
+    def _predictions(self, start: datetime, end: datetime) -> float:
+        """Of [start, end), a window that is only partly in it taken as even; none for the holes."""
+        total, reached = 0.0, end
+        for window in reversed(self._windows):
+            if window.end > reached + self._tolerance or window.end <= start or window.start >= reached:
+                continue
+            begin = max(window.start, start)
+            if window.counts is not None:
+                total += window.counts.rows * ((min(window.end, reached) - begin) / (window.end - window.start))
+            reached = begin
+        return total
 
 
 class ReplayedEvidence:
@@ -258,7 +288,7 @@ class ReplayedEvidence:
         return self._recording.feedback(start, end)
 
     def fresh(self) -> FreshLabels:
-        found = self._recording.served(self._trained_until, self._now)
+        found = self._recording.feedback(self._trained_until, self._now)
         return FreshLabels(count=found.labels, sequence=found.labels, arrived_at=None)
 
     def signal(self, promql: str) -> float:

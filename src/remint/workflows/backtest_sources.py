@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -30,27 +30,17 @@ from remint.core.profile import PREDICTION, Reference
 from remint.core.registry import STABLE, Champion
 from remint.core.release import Track
 from remint.core.schema import Kind
-from remint.core.signals import FeedbackCounts, WindowCounts
+from remint.core.signals import WindowCounts
 from remint.core.table import Table
 from remint.errors import AmbiguousSeriesError, BundleError, ConfigError, DataError, NoDataError, Silence, UsageError
-from remint.workflows.backtest_recording import Chapter, RecordedWindow, StepRecording, WindowRecording
+from remint.workflows.backtest_recording import Chapter, LabelSpan, RecordedWindow, StepRecording, WindowRecording
 from remint.workflows.champion import ChampionFiles, read_champion, read_champion_files
-from remint.workflows.judging import Watched
+from remint.workflows.check import watched_champion
 
 _FINEST: Final = timedelta(minutes=1)
 _SUFFIXES: Final = frozenset({".parquet", ".pq", ".csv", ".tsv", ".txt", ".tab"})
 
 Whole = npt.NDArray[np.int64]
-
-
-def watched(files: ChampionFiles) -> Watched:
-    return Watched(
-        reference=files.reference,
-        promoted_at=files.champion.assigned_at,
-        training_rows=int(files.metadata["training_rows"]),
-        metrics=files.metrics,
-        where=files.champion.tag,
-    )
 
 
 def step_of(checks: Sequence[Check], *durations: timedelta) -> timedelta:
@@ -131,7 +121,7 @@ def prometheus_chapters(
             silent = error
             continue
         signals = {query: _signal(client, query, reign.start, past.end, step) for query in queries}
-        chapters.append(Chapter(watched=watched(reign.files), recording=StepRecording(past, signals)))
+        chapters.append(Chapter(watched=watched_champion(reign.files), recording=StepRecording(past, signals)))
     if not chapters:
         raise silent or NoDataError("no champion stood in this time", where=pipeline)
     return chapters
@@ -185,7 +175,7 @@ def ledger_chapters(git: Git, pipeline: str, *, since: datetime | None, until: d
         mine = [d for _, d in decisions if d["champion"]["tag"] == reign.files.champion.tag]
         if mine:
             recording = WindowRecording([_recorded(document) for document in mine])
-            chapters.append(Chapter(watched=watched(reign.files), recording=recording))
+            chapters.append(Chapter(watched=watched_champion(reign.files), recording=recording))
     if not chapters:
         raise NoDataError("no decision is about a champion that the registry knows", where=ledger.branch)
     return chapters
@@ -203,21 +193,23 @@ def _recorded(document: Mapping[str, Any]) -> RecordedWindow:
     counts = _RecordedCounts(
         {field["field"]: np.array(field["current_counts"], dtype=np.int64) for field in document["drift"]}
     )
-    labels = document.get("feedback") or _feedback_of(document["rules"])
+    start, end = parse_time(window["start"]), parse_time(window["end"])
     return RecordedWindow(
-        start=parse_time(window["start"]),
-        end=parse_time(window["end"]),
+        start=start,
+        end=end,
         counts=WindowCounts(rows=document["rows"], counts=counts) if document["rows"] else None,
-        feedback=None if labels is None else FeedbackCounts(right=int(labels["right"]), wrong=int(labels["wrong"])),
+        labels=_labels_of(document["rules"], start, end),
     )
 
 
-def _feedback_of(rules: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Decisions of version 1.0 say the window's labels only as evidence of their accuracy rule."""
+def _labels_of(rules: Sequence[Mapping[str, Any]], start: datetime, end: datetime) -> LabelSpan | None:
+    """A decision says its labels as the evidence of a rule on accuracy, with the time since which they were counted."""
     for rule in rules:
         for finding in rule["findings"]:
-            if rule["kind"] == "accuracy" and {"right", "wrong"} <= finding["evidence"].keys():
-                return dict(finding["evidence"])
+            seen = finding["evidence"]
+            if rule["kind"] in {"accuracy", "cost"} and {"right", "wrong"} <= seen.keys():
+                since = parse_time(seen["since"]) if "since" in seen else start
+                return LabelSpan(start=since, end=end, right=int(seen["right"]), wrong=int(seen["wrong"]))
     return None
 
 
@@ -257,16 +249,7 @@ def log_chapter(
     if not found:
         raise NoDataError("no row with a time in the asked span", where=str(log.path))
     recording = StepRecording(_joined(found, files.reference, step))
-    return Chapter(
-        watched=Watched(
-            reference=files.reference,
-            promoted_at=recording.start,
-            training_rows=int(files.metadata["training_rows"]),
-            metrics=files.metrics,
-            where=files.champion.tag,
-        ),
-        recording=recording,
-    )
+    return Chapter(watched=replace(watched_champion(files), promoted_at=recording.start), recording=recording)
 
 
 @dataclass(frozen=True, slots=True)

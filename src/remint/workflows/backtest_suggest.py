@@ -22,7 +22,7 @@ from remint.workflows.judging import statistical_rules
 
 _DROPS: Final = (0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3)
 _COOLDOWNS: Final = tuple(timedelta(hours=h) for h in (6, 12, 24, 48, 72, 120, 168, 336, 720, 1440, 2160, 4320, 8760))
-_AROUND: Final = 10.0  # limits in the user's own unit are tried from a tenth to ten times the declared one
+_AROUND: Final = (0.1, 100.0)  # limits in the user's own unit are tried from and to these multiples of the declared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,12 +124,12 @@ def _limit(rule: config.Rule) -> _Limit | None:
         case config.AccuracyRule() | config.EstimatedAccuracyRule():
             return _between("drop", rule.drop, _DROPS)
         case config.WrongRule():
-            around = {math.ceil(v) for v in round_limits(max(1.0, rule.limit / _AROUND), rule.limit * _AROUND)}
+            around = {math.ceil(v) for v in round_limits(max(1.0, rule.limit * _AROUND[0]), rule.limit * _AROUND[1])}
             return _between("limit", rule.limit, tuple(around))
         case config.PromqlRule(then="retrain", above=float(above)) if above > 0:
-            return _between("above", above, tuple(round_limits(above / _AROUND, above * _AROUND)))
+            return _between("above", above, tuple(round_limits(above * _AROUND[0], above * _AROUND[1])))
         case config.PromqlRule(then="retrain", below=float(below)) if below > 0:
-            return _between("below", below, tuple(round_limits(below / _AROUND, below * _AROUND)), falling=True)
+            return _between("below", below, tuple(round_limits(below / _AROUND[1], below / _AROUND[0])), falling=True)
         case _:
             return None
 
