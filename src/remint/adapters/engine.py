@@ -86,17 +86,19 @@ def count_feedback(
     engine_plan = _plan(source.engine)
     right = wrong = rows = 0
     for group, frame in _frames(source, [source.predicted, source.label], start, end, directory, None):
-        pair = [nw.col(source.predicted).alias("predicted"), nw.col(source.label).alias("label")]
+        frame, columns = engine_plan.plain_names(frame)
+        said, true = (nw.col(columns[name]) for name in (source.predicted, source.label))
+        pair = [said.alias("predicted"), true.alias("label")]
         groups = frame.select(*pair).group_by("predicted", "label").agg(nw.len().alias("rows"))
         try:
             found = engine_plan.rows_of(groups.select("predicted", "label", "rows"))
         except engine_plan.engine_errors(frame) as error:
             raise DataError(engine_plan.first_line(error), where=_shown(group)) from None
         predicted, labels = (_classes([row[i] for row in found], group) for i in (0, 1))
-        for said, true, n in zip(predicted, labels, [int(row[2]) for row in found], strict=True):
+        for predicted_class, label, n in zip(predicted, labels, [int(row[2]) for row in found], strict=True):
             rows += n
-            if said is not None and true is not None:
-                right, wrong = (right + n, wrong) if said == true else (right, wrong + n)
+            if predicted_class is not None and label is not None:
+                right, wrong = (right + n, wrong) if predicted_class == label else (right, wrong + n)
     if rows == 0:
         raise _empty(source, start, end)
     return FeedbackCounts(right=right, wrong=wrong, predictions=rows)

@@ -368,8 +368,8 @@ def _duckdb_relation(group: FileGroup, start: datetime | None, end: datetime | N
 def _spark_frame(group: FileGroup, start: datetime | None, end: datetime | None) -> Any:
     from pyspark.sql import functions
 
-    session = _spark_session()
-    files = [path.as_uri() for path in group.files]
+    session = spark_session()
+    files = [f"file:{path}" for path in group.files]
     if group.delimiter is None:
         frame = session.read.parquet(*files)
     else:
@@ -391,7 +391,7 @@ def _spark_frame(group: FileGroup, start: datetime | None, end: datetime | None)
     return frame.select(*columns, *constants)
 
 
-def _spark_session() -> Any:
+def spark_session() -> Any:
     """The session that is active, else one of our own; it ends with the process."""
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession

@@ -81,12 +81,22 @@ def count_lazy(
 
     Raises DataError at a column that is absent, or that holds what cannot be what the reference declares.
     """
-    schema = frame.collect_schema()
+    known = frame.collect_schema().names()
     for name in names.values():
-        if name not in schema:
-            raise absent(name, schema.names(), where)
-    plain = [f for f in reference.fields if f.column not in reference.vocabularies]
-    fields = [_field(frame, f, names[f.column], schema[names[f.column]], text_file, where) for f in plain]
+        if name not in known:
+            raise absent(name, known, where)
+    frame, columns = plain_names(frame)
+    schema = frame.collect_schema()
+
+    def field(profile: FieldProfile) -> _Field:
+        name = names[profile.column]
+        column = columns[name]
+        try:
+            return _field(profile, nw.col(column), name, _dtype(frame, column, schema[column]), text_file)
+        except DataError as error:
+            raise DataError(error.message, where=where, hint=error.hint) from None
+
+    fields = [field(f) for f in reference.fields if f.column not in reference.vocabularies]
     try:
         tallies = _by_sums(frame, fields) if _sums_are_fast(frame) else _by_index(frame, fields)
     except engine_errors(frame) as error:
@@ -95,8 +105,17 @@ def count_lazy(
     if any(_NOT_A_NUMBER in tally for tally in tallies):
         _explain(frame, fields, where)
     counts = {f.field.name: _to_array(tally, f.field.bins) for f, tally in zip(fields, tallies, strict=True)}
-    counts.update(_count_texts(frame, reference, names, where))
+    counts.update(_count_texts(frame, reference, names, columns, where))
     return {f.name: counts[f.name] for f in reference.fields}
+
+
+def plain_names(frame: nw.LazyFrame[Any]) -> tuple[nw.LazyFrame[Any], dict[str, str]]:
+    """The frame, and its columns' names in it: Spark would take ``petal.length`` for a part of ``petal``."""
+    names = frame.collect_schema().names()
+    if not frame.implementation.is_spark_like():
+        return frame, dict(zip(names, names, strict=True))
+    plain = [f"n{i}" for i in range(len(names))]
+    return nw.from_native(frame.to_native().toDF(*plain)), dict(zip(names, plain, strict=True))
 
 
 def absent(name: str, known: Sequence[str], where: str) -> DataError:
@@ -142,11 +161,8 @@ def rows_of(frame: nw.LazyFrame[Any]) -> list[tuple[Any, ...]]:
 # What a column holds ------------------------------------------------------------------------------
 
 
-def _field(
-    frame: nw.LazyFrame[Any], field: FieldProfile, name: str, dtype: Any, text_file: TextFile | None, where: str
-) -> _Field:
-    column = nw.col(name)
-    if _is_all_null(frame, name, dtype):
+def _field(field: FieldProfile, column: nw.Expr, name: str, dtype: Any, text_file: TextFile | None) -> _Field:
+    if dtype is None:
         column, dtype = column.cast(nw.Float64()), nw.Float64()
     if isinstance(dtype, nw.Categorical | nw.Enum):
         column, dtype = column.cast(nw.String()), nw.String()
@@ -159,7 +175,6 @@ def _field(
             return _Numeric(field=field, column=name, value=value, text=None)
         raise DataError(
             f"column {name!r} holds {dtype}, and training knew it as a number",
-            where=where,
             hint="write it as the number that training saw",
         )
     assert field.values is not None
@@ -181,18 +196,22 @@ def _field(
     if dtype.is_integer():
         keys = {k: i for k, i in _numbers(bins, int).items() if k in _INT64}
         return _Categorical(field=field, column=name, value=column.cast(nw.Int64()), keys=keys, raw=None)
-    raise DataError(
-        f"column {name!r} holds {dtype}, and training knew it as a category", where=where, hint="write it as text"
-    )
+    raise DataError(f"column {name!r} holds {dtype}, and training knew it as a category", hint="write it as text")
 
 
-def _is_all_null(frame: nw.LazyFrame[Any], name: str, dtype: Any) -> bool:
-    """Whether a column has no type because no row has a value; only Polars keeps such columns."""
-    if not (isinstance(dtype, nw.Unknown) and frame.implementation.is_polars()):
-        return False
-    import polars as pl
-
-    return bool(frame.to_native().collect_schema()[name] == pl.Null)
+def _dtype(frame: nw.LazyFrame[Any], column: str, dtype: Any) -> Any:
+    """A column's type; None where it has none because no row of its file has a value."""
+    if not isinstance(dtype, nw.Unknown):
+        return dtype
+    native = frame.to_native()
+    kind = ""
+    if frame.implementation.is_polars():
+        kind = str(native.collect_schema()[column])
+    elif frame.implementation.is_duckdb():
+        kind = str(native.types[native.columns.index(column)])
+    elif frame.implementation.is_spark_like():
+        kind = native.schema[column].dataType.typeName()
+    return None if kind.strip('"').lower() in {"null", "void"} else dtype
 
 
 def _numbers(bins: Mapping[str, int], number: type[int] | type[float]) -> dict[Any, int]:
@@ -233,7 +252,7 @@ def _category_text(
     if text_file is None:
         return text, frozenset({""})
     if values and all(INTEGER_AS_FLOAT.fullmatch(v) and not v.endswith(".0") for v in values):
-        text = text.str.replace(r"\.0$", "")
+        text = text.str.replace_all(r"\.0$", "")
     elif values and set(values) <= {"true", "false"}:
         text = text.str.to_lowercase()
     return text, MISSING_CATEGORY
@@ -243,7 +262,6 @@ def _category_text(
 
 
 def _sums_are_fast(frame: nw.LazyFrame[Any]) -> bool:
-    """Also: NaN is known to be above every number there, which the differences below rely on."""
     return bool(frame.implementation.is_polars() or frame.implementation.is_duckdb())
 
 
@@ -265,11 +283,10 @@ def _by_sums(frame: nw.LazyFrame[Any], fields: Sequence[_Field]) -> list[_Tally]
 def _sums(frame: nw.LazyFrame[Any], fields: Sequence[_Field]) -> list[_Tally]:
     """One row of sums. Polars' own expressions are the same calls, without the time that it takes to wrap hundreds."""
     api: Any = nw
-    columns: Any = frame.select(*[f.value.alias(f"c{i}") for i, f in enumerate(fields)])
     if frame.implementation.is_polars():
         import polars as pl
 
-        api, columns = pl, columns.to_native()
+        api, columns = pl, frame.select(*[f.value.alias(f"c{i}") for i, f in enumerate(fields)]).to_native()
         columns = columns.with_columns(
             pl.col(f"c{i}").replace_strict(
                 [*f.keys, None], [*f.keys.values(), MISSING], default=UNSEEN, return_dtype=pl.Int16
@@ -277,6 +294,8 @@ def _sums(frame: nw.LazyFrame[Any], fields: Sequence[_Field]) -> list[_Tally]:
             for i, f in enumerate(fields)
             if isinstance(f, _Categorical) and _is_looked_up(f, api)
         )
+    else:
+        columns = frame.select(*[_without_nan(f).alias(f"c{i}") for i, f in enumerate(fields)])
     sums = [api.len()]
     for i, field in enumerate(fields):
         column = api.col(f"c{i}")
@@ -293,6 +312,11 @@ def _sums(frame: nw.LazyFrame[Any], fields: Sequence[_Field]) -> list[_Tally]:
     return [_difference(f, rows, found, _is_looked_up(f, api)) for f in fields]
 
 
+def _without_nan(field: _Field) -> nw.Expr:
+    """DuckDB has NaN above every number, except where a file's statistics, which leave it out, decide a comparison."""
+    return nw.when(~field.value.is_nan()).then(field.value) if isinstance(field, _Numeric) else field.value
+
+
 def _is_looked_up(field: _Field, api: Any) -> bool:
     return isinstance(field, _Categorical) and len(field.keys) >= _LOOKUP_FROM and api is not nw
 
@@ -301,7 +325,7 @@ def _difference(field: _Field, rows: int, found: Iterator[int], looked_up: bool)
     """A field's bins from its share of the sums."""
     missing = next(found)
     if isinstance(field, _Numeric):
-        nan = next(found)
+        nan = next(found)  # reaches every threshold
         reached = [rows - missing, *(next(found) for _ in field.thresholds), nan]
         return {MISSING: missing + nan} | {i + 1: reached[i] - reached[i + 1] for i in range(len(reached) - 1)}
     if looked_up:  # null too
@@ -377,24 +401,26 @@ def _explain(frame: nw.LazyFrame[Any], fields: Sequence[_Field], where: str) -> 
 # Texts --------------------------------------------------------------------------------------------
 
 
-def _count_texts(frame: nw.LazyFrame[Any], reference: Reference, names: Mapping[str, str], where: str) -> Binned:
+def _count_texts(
+    frame: nw.LazyFrame[Any], reference: Reference, names: Mapping[str, str], columns: Mapping[str, str], where: str
+) -> Binned:
     """Words cannot be measured by an engine: the text columns, and no other, are fetched a batch at a time."""
     fields = tuple(f for f in reference.fields if f.column in reference.vocabularies)
     if not fields:
         return {}
-    columns = list(reference.vocabularies)
+    texts = list(reference.vocabularies)
     own = replace(reference, fields=fields)
-    features = tuple(Column(name=c, kind=Kind.TEXT) for c in columns)
+    features = tuple(Column(name=c, kind=Kind.TEXT) for c in texts)
     counts: Binned = {f.name: np.zeros(f.bins, dtype=np.int64) for f in fields}
     try:
-        for batch in _batches(frame.select(*[nw.col(names[c]).alias(f"t{i}") for i, c in enumerate(columns)])):
-            texts = {
+        for batch in _batches(frame.select(*[nw.col(columns[names[c]]).alias(f"t{i}") for i, c in enumerate(texts)])):
+            measured = {
                 c: objects([as_text(v, where=f"{where}: column {names[c]!r}") for v in values])
-                for c, values in zip(columns, batch, strict=True)
+                for c, values in zip(texts, batch, strict=True)
             }
-            rows = len(batch[0])
-            nothing = own.count(Table(features, texts), np.full(rows, None, dtype=object), np.full(rows, np.nan))
-            for name, more in nothing.items():
+            rows = len(batch[0])  # of predictions, the other fields of a reference, there are none here
+            found = own.count(Table(features, measured), np.full(rows, None, dtype=object), np.full(rows, np.nan))
+            for name, more in found.items():
                 counts[name] += more
     except engine_errors(frame) as error:
         raise DataError(first_line(error), where=where) from None
