@@ -91,9 +91,16 @@ class PrometheusClient:
         )
 
     def query(self, promql: str, at: datetime) -> list[Series]:
-        """The series that the query answers with at ``at``; a range selector gives its raw samples."""
+        """The series that the query answers with at ``at``."""
         with self._translated():
             return [self._series(item) for item in self._ask(promql, at)]
+
+    def samples(self, chosen: str, *, start: datetime, end: datetime) -> list[Series]:
+        """The raw samples of a selector in (start, end], NaN left out: VictoriaMetrics shows a series' end as one."""
+        with self._translated():
+            answer = self._ask(f"{chosen}[{span(end - start)}]", end)
+            kept = [{**item, "values": [pair for pair in item["values"] if pair[1] != "NaN"]} for item in answer]
+            return [self._series(item) for item in kept]
 
     def query_range(self, promql: str, *, first: datetime, last: datetime, step: timedelta) -> Iterator[list[Series]]:
         """The query at ``first``, ``first + step``, ... up to ``last``: in pieces that no server refuses, oldest first.

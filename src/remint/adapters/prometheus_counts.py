@@ -162,7 +162,7 @@ def _read_drops(
         ranges = _reset_ranges(client, chosen, width, start, end) if width < everything else [(end - width, end)]
         samples: dict[Key, dict[float, float]] = {}
         for begin, finish in _raw_pieces(ranges):
-            for series in client.query(f"{chosen}[{span(finish - begin)}]", finish):
+            for series in client.samples(chosen, start=begin, end=finish):
                 if series.key in wanted:
                     pairs = zip(series.times.tolist(), series.values.tolist(), strict=True)
                     samples.setdefault(series.key, {}).update(pairs)
