@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import entropy, norm
+from scipy.stats import entropy, false_discovery_control, norm
 
 from remint.core.bins import merge_bins
-from remint.core.divergence import divergence, smallest_detectable_psi
-from remint.core.drift import holm, measure_drift
+from remint.core.divergence import Method, divergence, smallest_detectable_psi
+from remint.core.drift import benjamini_hochberg, holm, measure_drift
 from remint.core.profile import FieldProfile, FieldRole, Measure, Reference
+from remint.core.rule_drift import drift_rule
+from remint.core.signals import WindowCounts
 from remint.errors import DataError, NoDataError
 
 counts = st.lists(st.integers(0, 10_000), min_size=2, max_size=12).filter(any)
@@ -226,3 +228,91 @@ def test_a_field_without_rows_is_no_data_not_no_drift() -> None:
     for counted in ({}, {"a": np.zeros(4, dtype=np.int64)}):
         with pytest.raises(NoDataError):
             measure_drift(reference, counted, role=FieldRole.FEATURE, material_psi=0.02, alpha=0.01)
+
+
+def test_q_values_are_those_of_scipy() -> None:
+    p_values = [0.01, 0.5, 0.04, 0.03, 0.9]
+    assert benjamini_hochberg(p_values) == pytest.approx(false_discovery_control(p_values).tolist())
+    assert benjamini_hochberg([]) == []
+
+
+FLAT = [0, 0, *([1_000] * 10), 0]
+SHIFTED = np.array([0, 0, *np.linspace(160, 40, 10).astype(int).tolist(), 0])
+STILL = np.array([0, 0, *([100] * 10), 0])
+
+
+def found_in(*windows: np.ndarray, **more: object) -> bool:
+    first, *earlier = ({"f": counts} for counts in windows)
+    (found,) = measure_drift(
+        reference_of(numeric(FLAT, name="f")),
+        first,
+        role=FieldRole.FEATURE,
+        material_psi=0.02,
+        alpha=1e-3,
+        earlier=earlier,
+        **more,  # type: ignore[arg-type]
+    )
+    return found.drifted
+
+
+def test_several_windows_in_a_row_have_to_show_it() -> None:
+    assert found_in(SHIFTED)
+    assert found_in(SHIFTED, SHIFTED)
+    assert not found_in(SHIFTED, STILL)
+    assert not found_in(STILL, SHIFTED)
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_every_method_finds_what_moved_and_leaves_what_did_not(method: Method) -> None:
+    assert found_in(SHIFTED, method=method)
+    assert not found_in(STILL, method=method)
+
+
+def test_fields_are_ranked_by_their_share_in_what_moved() -> None:
+    fields = [numeric(FLAT, name=name) for name in "abc"]
+    half = (4 * SHIFTED + STILL) // 5
+    found = measure_drift(
+        reference_of(*fields),
+        {"a": STILL, "b": half, "c": SHIFTED},
+        role=FieldRole.FEATURE,
+        material_psi=0.005,
+        alpha=1e-3,
+    )
+    assert [f.field for f in found] == ["c", "b", "a"]
+    assert [f.drifted for f in found] == [True, True, False]
+    assert sum(f.share for f in found) == pytest.approx(1)
+    assert found[0].share > 1.3 * found[1].share
+    assert found[2].share == 0
+
+
+def test_a_document_holds_the_scores_of_all_methods() -> None:
+    (found,) = measure_drift(
+        reference_of(numeric(FLAT, name="f")),
+        {"f": SHIFTED},
+        role=FieldRole.FEATURE,
+        material_psi=0.02,
+        alpha=1e-3,
+        method=Method.KS,
+    )
+    document = found.to_json()
+    assert document["method"] == "ks"
+    assert list(document["scores"]) == [method.value for method in Method]
+    sigmas = [score["sigmas"] for score in document["scores"].values()]
+    assert max(sigmas) < 1.5 * min(sigmas)  # that much a uniform variable differs from a normal one
+
+
+def test_the_rule_says_which_fields_its_method_cannot_judge() -> None:
+    reference = reference_of(numeric(FLAT, name="f"), categorical([0, 0, 500, 500]))
+    window = WindowCounts(rows=1_000, counts={"f": STILL, "c": np.array([0, 0, 510, 490])})
+    result, drift = drift_rule(
+        "drift",
+        window,
+        reference,
+        role=FieldRole.FEATURE,
+        method=Method.WASSERSTEIN,
+        material_psi=0.02,
+        alpha=1e-3,
+        min_rows=200,
+    )
+    assert result.reason.endswith("Wasserstein cannot judge c: chi-square did")
+    assert {f.field: f.method for f in drift} == {"f": Method.WASSERSTEIN, "c": Method.CHI_SQUARE}

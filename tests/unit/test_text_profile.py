@@ -23,7 +23,12 @@ def write(count: int, *, seed: int, language: str = "w") -> np.ndarray:
     return np.array(texts, dtype=object)
 
 
-def drifted(live: np.ndarray) -> list[str]:
+def about(subject: str, count: int, *, seed: int) -> np.ndarray:
+    """Texts of the same words but one."""
+    return np.array([f"{subject} {text}" for text in write(count, seed=seed).tolist()], dtype=object)
+
+
+def drifted(live: np.ndarray, training: np.ndarray | None = None) -> list[str]:
     random = np.random.default_rng(0)
 
     def say(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -32,7 +37,7 @@ def drifted(live: np.ndarray) -> list[str]:
     predicted, confidence = say(200)
     reference = build_reference(
         SCHEMA,
-        Table(FEATURES, {"text": write(600, seed=1)}),
+        Table(FEATURES, {"text": write(600, seed=1) if training is None else training}),
         held_out_predicted=predicted,
         held_out_confidence=confidence,
     )
@@ -47,3 +52,9 @@ def test_new_texts_of_the_same_kind_are_no_drift() -> None:
 
 def test_texts_of_other_words_are() -> None:
     assert drifted(write(600, seed=2, language="x")) == ["text.unknown"]
+
+
+def test_texts_that_change_their_subject_are_drift_of_their_words() -> None:
+    halves = np.concatenate([about("food", 300, seed=3), about("room", 300, seed=4)])
+    assert drifted(np.concatenate([about("food", 300, seed=5), about("room", 300, seed=6)]), halves) == []
+    assert drifted(np.concatenate([about("food", 100, seed=5), about("room", 500, seed=6)]), halves) == ["text.terms"]

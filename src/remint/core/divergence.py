@@ -48,6 +48,19 @@ class Method(StrEnum):
     def is_ordered(self) -> bool:
         return self in {Method.KS, Method.WASSERSTEIN}
 
+    @property
+    def label(self) -> str:
+        """For people."""
+        match self:
+            case Method.PSI | Method.KL | Method.JS | Method.KS:
+                return self.value.upper()
+            case Method.CHI_SQUARE:
+                return "chi-square"
+            case Method.WASSERSTEIN:
+                return "Wasserstein"
+            case _:
+                assert_never(self)
+
 
 _CHI_SQUARE_SCALE: Final = {Method.PSI: 1.0, Method.KL: 2.0, Method.JS: 8.0, Method.CHI_SQUARE: 1.0}
 

@@ -5,8 +5,8 @@ looked at in the pooled cumulative shares t_1 < ... < t_k (Doob 1949; Donsker 19
 
 * sqrt(n_eff) KS is max_j |bridge(t_j)|. The bridge is Markov: its probability of staying within +-x is an integral
   over the edges, one after another. No random numbers, and no continuous critical values, which bins never reach.
-* sqrt(n_eff) Wasserstein is sum_j gap_j |bridge(t_j)|. Its mean and mean square are those of products of absolute
-  values of normal variables; a Nakagami variable (root of a gamma one) has both, and a tail as light as it should be.
+* sqrt(n_eff) Wasserstein is sum_j gap_j |bridge(t_j)|. Its moment generating function is such an integral too, and
+  gives the tail by the saddlepoint formula of Lugannani & Rice (1980), right to a few per cent however far out.
 
 Where a distance d is allowed, the triangle inequality says that what is seen is at most d and the distance that chance
 adds: the tail is taken at the distance less d, which can only be too careful.
@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
-from scipy.special import gammaincc, gammainccinv, gammaln, ndtr, ndtri
+from scipy.special import ndtr, ndtri
 
 from remint.core.profile import FIRST, MISSING, FieldProfile
 
@@ -30,6 +30,12 @@ Floats = npt.NDArray[np.float64]
 
 _CLOSE: Final = 1e-3  # edges with less of the rows between them are one
 _SURE: Final = 1e-8  # where the sum of the edges' tails is below, it is the tail of their maximum
+_NEAR: Final = 0.01  # the same for a sum over edges, which need not be as sharp
+_HALF_NODES: Final = 112
+_FARTHEST: Final = 5.5  # standard deviations of a bridge are at most 0.5
+_MIDDLE: Final = 1e-3
+_LOWEST: Final = 3.0  # tilt, in units of the sum's deviation, below which nobody asks
+_SURELY_FAR: Final = 6.0  # deviations: p-values below 2e-9
 _WINSOR: Final = 0.005  # share of rows at either end that says nothing about the spread
 _INNER_GAP: Final = 3.0  # spreads; a bin counts for no more, so that one far value cannot outweigh all others
 _DISCRETE: Final = 1e-8  # relative width of the last bin of a field that has a bin for each value
@@ -66,17 +72,21 @@ def ordered_counts(profile: FieldProfile, current: npt.NDArray[np.int64]) -> Ord
     """None where the field has no order."""
     if profile.edges is None:
         return None
-    reference = np.asarray(profile.counts, dtype=np.float64)
-    edges = np.asarray(profile.edges)
+    reference, gaps, widths = _of_reference(profile)
+    return OrderedCounts(reference=reference, current=current.astype(np.float64), gaps=gaps, widths=widths)
+
+
+@lru_cache(maxsize=1024)  # the same for every window that a reference is compared with
+def _of_reference(profile: FieldProfile) -> tuple[Floats, Floats | None, Floats | None]:
+    """The reference's counts; gaps and widths, None where there is no spread to measure them by. Not to be changed."""
+    reference, edges = np.asarray(profile.counts, dtype=np.float64), np.asarray(profile.edges)
     counts = reference[FIRST : profile.above]
-    discrete = edges[-1] - edges[-2] <= _DISCRETE * max(1.0, abs(edges[-1]))
+    discrete = bool(edges[-1] - edges[-2] <= _DISCRETE * max(1.0, abs(edges[-1])))
     spread = _spread(edges, counts, discrete=discrete)
-    return OrderedCounts(
-        reference=reference,
-        current=current.astype(np.float64),
-        gaps=None if spread is None else _gaps(np.diff(edges) / spread, discrete=discrete),
-        widths=None if spread is None else np.diff(edges) / spread,
-    )
+    if spread is None:
+        return reference, None, None
+    widths = np.diff(edges) / spread
+    return reference, _gaps(widths, discrete=discrete), widths
 
 
 def _spread(edges: Floats, counts: Floats, *, discrete: bool) -> float | None:
@@ -234,58 +244,112 @@ def wasserstein_p_value(counts: OrderedCounts, *, at_most: float = 0.0) -> float
 
 def wasserstein_critical(counts: OrderedCounts, alpha: float) -> float:
     """The distance that is significant at ``alpha``; infinite where all rows are in one bin."""
-    null = _nakagami(_gaps_of(counts), counts.edge_shares)
-    if null is None:
-        return math.inf
-    shape, square, deviation = null
-    level = max(
-        math.sqrt(square / shape * float(gammainccinv(shape, alpha))), deviation * float(-ndtri(min(0.5, alpha / 2)))
-    )
-    return level / math.sqrt(counts.n_eff)
+    null = _BridgeSum.of(_gaps_of(counts), counts.edge_shares)
+    return math.inf if null is None else null.critical(alpha) / math.sqrt(counts.n_eff)
 
 
 def signed_deviation(counts: OrderedCounts) -> float:
     """Standard deviation of the distance of a variable that moves as a whole, sqrt(n_eff) times."""
-    null = _nakagami(_gaps_of(counts), counts.edge_shares)
-    return math.inf if null is None else null[2]
+    null = _BridgeSum.of(_gaps_of(counts), counts.edge_shares)
+    return math.inf if null is None else null.deviation
 
 
 def sum_tail(level: float, gaps: Floats, shares: Floats) -> float:
-    """P(sum_j gap_j |bridge(t_j)| >= level), by the Nakagami variable with the same mean and mean square.
-
-    Never below the chance that the sum without the bars is so large, which is what the far tail comes to.
-    """
-    null = _nakagami(gaps, shares)
-    if level <= 0 or null is None:
-        return 1.0
-    shape, square, deviation = null
-    return max(float(gammaincc(shape, shape * level**2 / square)), float(2 * ndtr(-level / deviation)))
+    """P(sum_j gap_j |bridge(t_j)| >= level)."""
+    null = _BridgeSum.of(gaps, shares)
+    return 1.0 if null is None or level <= 0 else null.tail(level)
 
 
-def _nakagami(gaps: Floats, shares: Floats) -> tuple[float, float, float] | None:
-    """Shape and mean square of the sum, and the standard deviation of the same sum without the bars.
+@dataclass(frozen=True, slots=True)
+class _BridgeSum:
+    """The distribution of sum_j gap_j |bridge(t_j)|, by Gauss-Legendre quadrature on the half-line."""
 
-    E|XY| = (2 / pi) (sqrt(1 - r^2) + r asin r) for standard normal X, Y with correlation r.
-    """
-    within = (shares > 0) & (shares < 1)
-    times, weights = shares[within], gaps[within]
-    if times.size == 0:
-        return None
-    scaled = weights * np.sqrt(times * (1 - times))
-    odds = times / (1 - times)
-    ratio = odds[:, None] / odds[None, :]
-    correlation = np.sqrt(np.minimum(ratio, 1 / ratio))
-    products = (np.sqrt(np.maximum(0.0, 1 - correlation**2)) + correlation * np.arcsin(correlation)) * 2 / math.pi
-    mean = math.sqrt(2 / math.pi) * float(scaled.sum())
-    square = float(scaled @ products @ scaled)
-    deviation = math.sqrt(float(scaled @ correlation @ scaled))
-    wanted = math.log(mean**2 / square)
+    gaps: Floats  # shape (edges,)
+    deviation: float  # of the sum without the bars
+    places: Floats  # quadrature nodes, shape (nodes,)
+    first: Floats  # density at the first edge times quadrature weights
+    steps: tuple[Floats, ...]  # from edge to edge, shape (nodes, nodes)
+    last: Floats  # what ties the walk down to 0 at 1
 
-    def misses(shape: float) -> float:
-        return float(2 * (gammaln(shape + 0.5) - gammaln(shape)) - math.log(shape)) - wanted
+    @classmethod
+    def of(cls, gaps: Floats, shares: Floats) -> _BridgeSum | None:
+        """None where no edge has rows on both sides. Edges with less than 1 % of the rows between them are one."""
+        within = (shares > 0) & (shares < 1)
+        if not within.any():
+            return None
+        cells = np.clip(np.rint(shares[within] / _NEAR), 1, round(1 / _NEAR) - 1).astype(np.int64)
+        # An edge that is moved to the nearest hundredth keeps its part in the sum
+        places = np.asarray(cells * _NEAR, dtype=np.float64)
+        kept = gaps[within] * _deviations(shares[within]) / _deviations(places)
+        sums = np.bincount(cells, weights=kept).astype(np.float64)
+        filled = np.flatnonzero(sums)
+        weights, times = sums[filled], np.asarray(filled * _NEAR, dtype=np.float64)
+        odds = times / (1 - times)
+        correlations = np.sqrt(np.minimum.outer(odds, odds) / np.maximum.outer(odds, odds))
+        scaled = weights * _deviations(times)
+        nodes, quadrature = _legendre(_HALF_NODES)
+        places, quadrature = _FARTHEST * (1 + nodes) / 2, _FARTHEST / 2 * quadrature
+        near, far = (places[:, None] - places[None, :]) ** 2, (places[:, None] + places[None, :]) ** 2
+        return cls(
+            weights,
+            math.sqrt(float(scaled @ correlations @ scaled)),
+            places,
+            2 * _normal(places**2, times[0]) * quadrature,
+            tuple((_normal(near, step) + _normal(far, step)) * quadrature[:, None] for step in np.diff(times)),
+            _normal(places**2, 1 - times[-1]) * math.sqrt(2 * math.pi),
+        )
 
-    shape = 0.5 if misses(0.5) >= 0 else brentq(misses, 0.5, 1e3, rtol=1e-9)
-    return float(shape), square, deviation
+    def cumulants(self, tilt: float) -> tuple[float, float, float]:
+        """The cumulant generating function at ``tilt`` and its first two derivatives."""
+        columns = np.zeros((self.places.size, 3))
+        columns[:, 0] = self.first
+        scale = 0.0
+        for j, gap in enumerate(self.gaps):
+            if j:
+                columns = self.steps[j - 1] @ columns
+            value = gap * self.places
+            plain, once, twice = columns.T
+            columns = np.column_stack([plain, once + value * plain, twice + 2 * value * once + value**2 * plain])
+            exponent = tilt * value
+            top = float(exponent.max())
+            columns *= np.exp(exponent - top)[:, None]
+            scale += top
+        total, first, second = self.last @ columns
+        mean = float(first / total)
+        return scale + math.log(total), mean, float(second / total) - mean**2
+
+    def tail_at(self, tilt: float) -> tuple[float, float]:
+        """Where the tilted sum has its mean, and the chance of so much."""
+        generating, level, variance = self.cumulants(tilt)
+        root = math.copysign(math.sqrt(max(0.0, 2 * (tilt * level - generating))), tilt)
+        other = tilt * math.sqrt(variance)
+        if abs(root) < _MIDDLE:  # the formula is 0/0 at the mean: between two points beside it
+            _, low = self.tail_at(-2 * _MIDDLE / math.sqrt(variance))
+            _, high = self.tail_at(2 * _MIDDLE / math.sqrt(variance))
+            return level, low + (high - low) * (other / _MIDDLE + 2) / 4
+        density = math.exp(-(root**2) / 2) / math.sqrt(2 * math.pi)
+        return level, min(1.0, max(0.0, float(ndtr(-root)) + density * (1 / other - 1 / root)))
+
+    def tail(self, level: float) -> float:
+        """P(sum >= level), never below that of the sum without the bars."""
+        least = float(2 * ndtr(-level / self.deviation))
+        if level > _SURELY_FAR * self.deviation:
+            return least
+        low, high = -_LOWEST / self.deviation, level / self.deviation**2
+        if self.cumulants(low)[1] >= level:
+            return 1.0
+        while self.cumulants(high)[1] < level:
+            high *= 1.5
+        tilt = brentq(lambda t: self.cumulants(t)[1] - level, low, high, rtol=1e-7)
+        return max(least, self.tail_at(float(tilt))[1])
+
+    def critical(self, alpha: float) -> float:
+        """The level whose tail is ``alpha``."""
+        if alpha < 2 * float(ndtr(-_SURELY_FAR)):
+            return self.deviation * float(-ndtri(alpha / 2))
+        low, high = -_LOWEST / self.deviation, 1.5 * _SURELY_FAR / self.deviation
+        tilt = brentq(lambda t: self.tail_at(t)[1] - alpha, low, high, rtol=1e-7)
+        return max(self.cumulants(float(tilt))[1], self.deviation * float(-ndtri(alpha / 2)))
 
 
 def _gaps_of(counts: OrderedCounts) -> Floats:

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from remint.core.divergence import Method
+from remint.core.document import finite
 from remint.core.drift import FieldDrift, measure_drift
 from remint.core.profile import FieldRole, Reference
 from remint.core.signals import WindowCounts, percent, too_few
@@ -37,7 +38,7 @@ def drift_rule(
     earlier: Sequence[WindowCounts] = (),
     span: tuple[datetime, datetime] | None = None,
 ) -> tuple[RuleResult, tuple[FieldDrift, ...]]:
-    """Fires where a field of the role moved by more than ``material_psi``, beyond chance.
+    """Fires where a field of the role moved by more than ``material_psi``, beyond chance and beyond ordinary windows.
 
     Every field's drift is given too, also where the window is too small for an answer. ``earlier`` windows, the newest
     first, have to show it too; ``span`` is the window's start and end. NoDataError without any row.
@@ -65,6 +66,9 @@ def drift_rule(
         weakest = max((field.smallest_detectable_psi for field in drift), default=math.inf)
         found = f"a shift of {math.sqrt(weakest):.2f} sigma would have been found" if math.isfinite(weakest) else ""
         reason = f"{none_of} moved by more than PSI {material_psi:g}{f'; {found}' if found else ''}"
+    others = sorted(field.field for field in drift if field.method is not method)
+    if others:
+        reason += f"; {method.label} cannot judge {_some(others)}: chi-square did"
     shown = moved or list(drift[:1])
     findings = tuple(_drift_finding(name, field, material_psi, alpha) for field in shown)
     result = RuleResult(
@@ -81,9 +85,14 @@ def describe(field: FieldDrift) -> str:
     reference = np.asarray(field.reference_counts) / max(1, sum(field.reference_counts))
     current = np.asarray(field.current_counts) / max(1, sum(field.current_counts))
     most = int(np.argmax(np.abs(current - reference)))
-    d = field.divergence
+    score = field.score
     where = f"{field.bin_labels[most]!r} from {percent(reference[most])} to {percent(current[most])}"
-    return f"{field.field} by {d.sigmas:.2f} sigma (PSI {d.psi:.3f}), {where}"
+    return f"{field.field} by {score.sigmas:.2f} sigma ({field.method.label} {score.value:.3f}), {where}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _drift_finding(rule: str, field: FieldDrift, material_psi: float, alpha: float) -> Finding:
@@ -92,7 +101,16 @@ def _drift_finding(rule: str, field: FieldDrift, material_psi: float, alpha: flo
         verdict=Verdict.FAIL if field.drifted else Verdict.PASS,
         field=field.field,
         reason=describe(field),
-        observed=field.divergence.psi,
+        observed=finite(field.score.sigmas**2),  # as PSI, whatever the method
         limit=material_psi,
-        evidence={"p_adjusted": field.p_adjusted, "alpha": alpha, "sees_concept_drift": False},
+        evidence={
+            "method": field.method.value,
+            "share": field.share,
+            "p_material": field.p_material,
+            "p_between": field.p_between,
+            "p_adjusted": field.p_adjusted,
+            "alpha": alpha,
+            "own_window_psi": field.own_window_psi,
+            "sees_concept_drift": False,
+        },
     )

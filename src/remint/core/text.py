@@ -65,13 +65,13 @@ def vocabulary_of(texts: npt.NDArray[Any], *, in_texts: int = 2) -> frozenset[in
 def frequent_terms(texts: npt.NDArray[Any]) -> tuple[str, ...]:
     """The about 20 words that are in most texts, the rarest first.
 
-    Words with digits, words in nearly all texts, and words in fewer than 10 texts or 1 % of them are left out: these
-    are stored as they are (docs/decisions/0007). Empty where no word is so frequent.
+    Single letters, words with digits, words in nearly all texts, and words in fewer than 10 texts or 1 % of them are
+    left out: these are stored as they are (docs/decisions/0007). Empty where no word is so frequent.
     """
     seen = _document_frequencies(texts)
     written = sum(text is not None for text in texts.tolist())
     least = max(_MIN_TEXTS, _MIN_SHARE * written)
-    usable = [w for w, n in seen.items() if w.isalpha() and least <= n <= _MAX_SHARE * written]
+    usable = [w for w, n in seen.items() if w.isalpha() and len(w) > 1 and least <= n <= _MAX_SHARE * written]
     most_frequent = sorted(usable, key=lambda w: (-seen[w], w))[:_MAX_TERMS]
     return tuple(sorted(most_frequent, key=lambda w: (seen[w], w)))
 
