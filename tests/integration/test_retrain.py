@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,31 +25,14 @@ from remint.core.ledger import LedgerEntry, LedgerEvent
 from remint.errors import ConfigError, LockedError, RemintError, ServiceError, UsageError
 from remint.workflows.feedback import FeedbackSource, SourceKind
 from remint.workflows.retrain import RetrainRequest, RetrainResult, retrain
-from retrain_world import RUN_ID, World, build
+from retrain_world import RUN_ID, World
 
 BRANCH = "remint/retrain/churn"
 FEEDBACK = "data/feedback.parquet.dvc"
 LATER = datetime(2026, 11, 21, 12, 5, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What tests/conftest.py does for each test, for what is made once for all of them."""
-    home = tmp_path_factory.mktemp("home")
-    (home / "gitconfig").write_text(
-        "[user]\n\tname = Test\n\temail = test@example.invalid\n[init]\n\tdefaultBranch = main\n"
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GIT_CONFIG_GLOBAL", str(home / "gitconfig"))
-        for variable in ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR", "DVC_SITE_CACHE_DIR"):
-            patch.setenv(variable, str(home / "dvc"))
-        yield
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """Made once; tests work on copies."""
-    return build(tmp_path_factory.mktemp("built"))
+pytestmark = pytest.mark.usefixtures("nobodys_home")
 
 
 @pytest.fixture
@@ -85,7 +67,9 @@ def state_of_checkout(world: World) -> tuple[str, str, str, str]:
 
 
 @pytest.fixture(scope="module")
-def published(built: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[World, RetrainResult, tuple[str, ...]]:
+def published(
+    nobodys_home: None, built: World, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[World, RetrainResult, tuple[str, ...]]:
     """One retrain that nobody disturbed, with its checkout's state before."""
     root = tmp_path_factory.mktemp("published") / "world"
     shutil.copytree(built.root, root, symlinks=True)
