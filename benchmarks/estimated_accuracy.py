@@ -127,6 +127,7 @@ def measure(
     seed: int,
     worlds: dict[str, World],
     models: Sequence[str] = ("logistic", "trees"),
+    truth_rows: int = 200_000,
 ) -> list[dict[str, Any]]:
     """A row of results for each model and world."""
     random = np.random.default_rng(seed)
@@ -135,7 +136,7 @@ def measure(
         model = trained(name, random)
         usual: float | None = None
         for title, world in worlds.items():
-            x, y = world(random, 200_000)
+            x, y = world(random, truth_rows)
             truth = float((asked(model, x)[0] == y).mean())
             usual = truth if usual is None else usual
             runs = np.array(

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
 
+_DIRECTORY = str(Path(__file__).parents[1] / "benchmarks")
+
 
 def load_benchmark(name: str) -> Any:
     """The module ``benchmarks/<name>.py``."""
-    spec = importlib.util.spec_from_file_location(
-        f"benchmark_{name}", Path(__file__).parents[1] / f"benchmarks/{name}.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    if _DIRECTORY not in sys.path:
+        sys.path.append(_DIRECTORY)  # they import one another
+    return importlib.import_module(name)

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark_modules import load_benchmark
 from remint.core.accuracy import estimate_accuracy
 from remint.core.profile import CONFIDENCE, FieldProfile, FieldRole, Measure, Reference
 from remint.core.reference_windows import Calibration, FieldWindows, ReferenceWindows
@@ -144,13 +143,3 @@ def test_without_rows_without_calibration_or_with_other_bins_there_is_no_answer(
         rule(padded(1_000 * USUAL), dataclasses.replace(EXACT, calibration=None))
     with pytest.raises(DataError, match="8 bins counted, 9 in the reference"):
         rule(np.full(8, 100))
-
-
-def test_against_the_truth_it_is_near_under_covariate_drift_and_far_under_concept_drift() -> None:
-    """The benchmark of docs/benchmarks.md, reduced."""
-    bench = load_benchmark("estimated_accuracy")
-    worlds = {name: bench.WORLDS[name] for name in bench.WORLDS if "0.5 sigma" in name or "45 degrees" in name}
-    found = bench.measure(repeats=4, held_out=1_500, window=2_000, seed=0, worlds=worlds, models=("logistic",))
-    covariate, concept = found
-    assert covariate["error"] < 0.03
-    assert concept["error"] > 0.06
