@@ -21,6 +21,10 @@ def test_a_good_time_is_no_credit_for_a_bad_one() -> None:
     assert regret([-100.0, 2.0]) == 2.0
 
 
+def test_a_last_window_that_the_champion_won_is_seen() -> None:
+    assert regret([-100.0, 2.0, -5.0]) == -3.0
+
+
 def test_a_good_window_pays_back_what_was_lost() -> None:
     assert regret([5.0, -2.0, 1.0]) == 4.0
 

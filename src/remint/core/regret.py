@@ -2,8 +2,8 @@
 
 The rule is rent or buy: pay for waiting, window by window, until the waiting has cost as much as a retrain. Where the
 losses are known exactly and a retrain ends them, that costs at most twice what was best in hindsight, whatever the
-future brings (Karlin, Manasse, Rudolph, Sleator, *Competitive snoopy caching*, 1988). The sum never falls below 0
-(Page, *Continuous inspection schemes*, 1954), so that a long good time is no credit for a bad one.
+future brings (Karlin, Manasse, Rudolph, Sleator, *Competitive snoopy caching*, 1988). The sum starts
+again from 0 where it fell below (Page, *Continuous inspection schemes*, 1954): a long good time is no credit for a bad one.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from collections.abc import Iterable, Sequence
 
 
 def regret(lost: Iterable[float]) -> float:
-    """S = max(0, S + lost of the next window), from 0, over the windows since the champion's promotion.
+    """S = max(0, S) + lost of the next window, from 0, over the windows since the champion's promotion.
 
     ``lost`` is what a model trained just before that window would have got right more than the champion did, an
-    estimate in right answers: below 0 where the champion was the better one. Raises ValueError on what is not finite.
+    estimate in right answers: below 0 where the champion was the better one. The regret itself is below 0 only by the
+    last window. Raises ValueError on what is not finite.
     """
-    sum_ = 0.0
+    total = 0.0
     for window in lost:
         if not math.isfinite(window):
             raise ValueError(f"not a number of right answers: {window}")
-        sum_ = max(0.0, sum_ + window)
-    return sum_
+        total = max(0.0, total) + window
+    return total
 
 
 def lost_to_shadow(
