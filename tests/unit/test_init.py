@@ -20,13 +20,13 @@ from remint.config import (
     DriftRule,
     Gate,
     IntegrityRule,
-    MetricRole,
     NoData,
     Params,
     Serve,
     Train,
     parse_params,
 )
+from remint.core.gate import MetricRole
 from remint.core.golden import format_golden
 from remint.workflows.init import render_params
 from remint.workflows.inspection import inspect
