@@ -35,7 +35,8 @@ def reference(
 ) -> Reference:
     rng = np.random.default_rng(0)
     words = np.array(["good", "bad", "room", "staff", "view"])
-    notes = np.array([" ".join(rng.choice(words, 2)) + f" w{i}" for i in range(rows)], dtype=object)
+    pairs = rng.choice(words, (rows, 2)).tolist()
+    notes = np.array([f"{one} {other} w{i}" for i, (one, other) in enumerate(pairs)], dtype=object)
     notes[:30] = None
     held_out = rows // 4
     return build_reference(

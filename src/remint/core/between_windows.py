@@ -34,7 +34,7 @@ Floats = npt.NDArray[np.float64]
 
 _LEAST_OF_A_PHASE: Final = 3  # windows: one is compared with the others
 _MOST_DEPENDENT: Final = 0.9  # correlation of one window with the next
-_NODES: Final = 64
+_NODES: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ class Ordinary:
         def misses(log_statistic: float) -> float:
             return math.log(max(self.p_value(math.exp(log_statistic)), 1e-300)) - goal
 
-        return math.exp(brentq(misses, math.log(low), math.log(high), rtol=1e-5)) if low < high else high
+        return math.exp(brentq(misses, math.log(low), math.log(high), xtol=1e-3)) if low < high else high
 
     def found_from(self, critical: float, *, power: float = POWER) -> float:
         """The non-centrality n_eff PSI that lifts the statistic over ``critical`` with ``power``.

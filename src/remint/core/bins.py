@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -36,33 +37,39 @@ def group_bins(profile: FieldProfile, pooled: npt.NDArray[np.int64], *, smaller:
     of a numeric field, also those below and above the range, and the rare values of a categorical one are merged until
     either side would expect five rows.
     """
-    enough = _MIN_EXPECTED * int(pooled.sum()) / smaller if smaller else math.inf
+    held = pooled.tolist()
+    enough = _MIN_EXPECTED * sum(held) / smaller if smaller else math.inf
     apart = [MISSING] if profile.is_numeric else [MISSING, UNSEEN]
-    groups: list[tuple[int, ...]] = [(i,) for i in apart if pooled[i]]
+    groups: list[tuple[int, ...]] = [(i,) for i in apart if held[i]]
     rest = list(range(len(apart), profile.bins)) if profile.is_numeric else list(range(FIRST, profile.bins))
     if not profile.is_numeric:
-        rest.sort(key=lambda i: (int(pooled[i]), i))
-    groups.extend(_runs(rest, pooled, enough))
+        rest.sort(key=lambda i: (held[i], i))
+    groups.extend(_runs(rest, held, enough))
     return tuple(groups)
 
 
 def sums(counts: npt.NDArray[np.int64], groups: Groups) -> npt.NDArray[np.int64]:
     """Counts by group; the last axis of ``counts`` is the bins."""
-    if not groups:
-        return np.zeros((*counts.shape[:-1], 0), dtype=np.int64)
-    order = [index for group in groups for index in group]
-    starts = np.cumsum([0, *map(len, groups[:-1])])
-    return np.add.reduceat(counts[..., order], starts, axis=-1)
+    return np.asarray(counts @ _membership(groups, counts.shape[-1]))
 
 
-def _runs(order: Sequence[int], pooled: npt.NDArray[np.int64], enough: float) -> list[tuple[int, ...]]:
+@lru_cache(maxsize=1024)
+def _membership(groups: Groups, bins: int) -> npt.NDArray[np.int64]:
+    """1 where a bin is in a group; shape (bins, groups)."""
+    members = np.zeros((bins, len(groups)), dtype=np.int64)
+    for i, group in enumerate(groups):
+        members[list(group), i] = 1
+    return members
+
+
+def _runs(order: Sequence[int], pooled: Sequence[int], enough: float) -> list[tuple[int, ...]]:
     """Consecutive runs of ``order`` that hold ``enough`` rows each; what is left over joins the last run."""
     groups: list[tuple[int, ...]] = []
     run: list[int] = []
     held = 0
     for i in order:
         run.append(i)
-        held += int(pooled[i])
+        held += pooled[i]
         if held >= enough:
             groups.append(tuple(run))
             run, held = [], 0

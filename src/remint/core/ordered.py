@@ -31,7 +31,6 @@ Floats = npt.NDArray[np.float64]
 _CLOSE: Final = 1e-3  # edges with less of the rows between them are one
 _SURE: Final = 1e-8  # where the sum of the edges' tails is below, it is the tail of their maximum
 _NEAR: Final = 0.01  # the same for a sum over edges, which need not be as sharp
-_HALF_NODES: Final = 112
 _FARTHEST: Final = 5.5  # standard deviations of a bridge are at most 0.5
 _MIDDLE: Final = 1e-3
 _LOWEST: Final = 3.0  # tilt, in units of the sum's deviation, below which nobody asks
@@ -260,6 +259,27 @@ def sum_tail(level: float, gaps: Floats, shares: Floats) -> float:
     return 1.0 if null is None or level <= 0 else null.tail(level)
 
 
+@lru_cache(maxsize=256)
+def _half_line(cells: tuple[int, ...]) -> tuple[Floats, Floats, tuple[Floats, ...], Floats]:
+    """Nodes, and what carries the density of |walk| from 0 to the first edge, from edge to edge, and down to 0 at 1.
+
+    ``cells`` are the edges' pooled shares in hundredths. Shapes (nodes,), (nodes,), (nodes, nodes) for each step (rows
+    are where it starts), and (nodes,).
+    """
+    times = np.asarray(cells, dtype=np.float64) * _NEAR
+    steps = np.diff(np.concatenate([[0.0], times, [1.0]]))
+    needed = math.ceil(2.2 * _FARTHEST / math.sqrt(float(steps.min())))
+    nodes, weights = _legendre(16 * math.ceil(needed / 16))
+    places, weights = _FARTHEST * (1 + nodes) / 2, _FARTHEST / 2 * weights
+    near, far = (places[:, None] - places[None, :]) ** 2, (places[:, None] + places[None, :]) ** 2
+    return (
+        places,
+        2 * _normal(places**2, steps[0]) * weights,
+        tuple((_normal(near, step) + _normal(far, step)) * weights for step in steps[1:-1]),
+        _normal(places**2, steps[-1]) * math.sqrt(2 * math.pi),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _BridgeSum:
     """The distribution of sum_j gap_j |bridge(t_j)|, by Gauss-Legendre quadrature on the half-line."""
@@ -287,34 +307,25 @@ class _BridgeSum:
         odds = times / (1 - times)
         correlations = np.sqrt(np.minimum.outer(odds, odds) / np.maximum.outer(odds, odds))
         scaled = weights * _deviations(times)
-        nodes, quadrature = _legendre(_HALF_NODES)
-        places, quadrature = _FARTHEST * (1 + nodes) / 2, _FARTHEST / 2 * quadrature
-        near, far = (places[:, None] - places[None, :]) ** 2, (places[:, None] + places[None, :]) ** 2
-        return cls(
-            weights,
-            math.sqrt(float(scaled @ correlations @ scaled)),
-            places,
-            2 * _normal(places**2, times[0]) * quadrature,
-            tuple((_normal(near, step) + _normal(far, step)) * quadrature[:, None] for step in np.diff(times)),
-            _normal(places**2, 1 - times[-1]) * math.sqrt(2 * math.pi),
-        )
+        deviation = math.sqrt(float(scaled @ correlations @ scaled))
+        return cls(weights, deviation, *_half_line(tuple(filled.tolist())))
 
     def cumulants(self, tilt: float) -> tuple[float, float, float]:
         """The cumulant generating function at ``tilt`` and its first two derivatives."""
-        columns = np.zeros((self.places.size, 3))
-        columns[:, 0] = self.first
+        rows = np.zeros((3, self.places.size))  # the density and its derivatives by the tilt
+        rows[0] = self.first
         scale = 0.0
-        for j, gap in enumerate(self.gaps):
+        for j, gap in enumerate(self.gaps.tolist()):
             if j:
-                columns = self.steps[j - 1] @ columns
+                rows = rows @ self.steps[j - 1]
             value = gap * self.places
-            plain, once, twice = columns.T
-            columns = np.column_stack([plain, once + value * plain, twice + 2 * value * once + value**2 * plain])
+            rows[2] += value * (2 * rows[1] + value * rows[0])
+            rows[1] += value * rows[0]
             exponent = tilt * value
-            top = float(exponent.max())
-            columns *= np.exp(exponent - top)[:, None]
+            top = max(float(exponent[0]), float(exponent[-1]))
+            rows *= np.exp(exponent - top)
             scale += top
-        total, first, second = self.last @ columns
+        total, first, second = rows @ self.last
         mean = float(first / total)
         return scale + math.log(total), mean, float(second / total) - mean**2
 
@@ -340,7 +351,7 @@ class _BridgeSum:
             return 1.0
         while self.cumulants(high)[1] < level:
             high *= 1.5
-        tilt = brentq(lambda t: self.cumulants(t)[1] - level, low, high, rtol=1e-7)
+        tilt = brentq(lambda t: self.cumulants(t)[1] - level, low, high, rtol=1e-5)
         return max(least, self.tail_at(float(tilt))[1])
 
     def critical(self, alpha: float) -> float:
@@ -348,7 +359,7 @@ class _BridgeSum:
         if alpha < 2 * float(ndtr(-_SURELY_FAR)):
             return self.deviation * float(-ndtri(alpha / 2))
         low, high = -_LOWEST / self.deviation, 1.5 * _SURELY_FAR / self.deviation
-        tilt = brentq(lambda t: self.tail_at(t)[1] - alpha, low, high, rtol=1e-7)
+        tilt = brentq(lambda t: self.tail_at(t)[1] - alpha, low, high, rtol=1e-5)
         return max(self.cumulants(float(tilt))[1], self.deviation * float(-ndtri(alpha / 2)))
 
 
