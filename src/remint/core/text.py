@@ -1,7 +1,7 @@
 """What is counted of a text: its length, its share of unknown words, and one frequent word that it contains.
 
-A text holds many words, and counts of words are no counts of independent things: a test on them would see drift in
-every window. So a text falls into exactly one bin, that of the rarest of the frequent terms it contains.
+A text holds many words, so counts of words are no counts of independent things, and the tests of drift would not hold
+for them. So a text falls into exactly one bin, that of the rarest of the frequent terms it contains.
 """
 
 from __future__ import annotations
