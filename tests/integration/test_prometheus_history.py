@@ -323,4 +323,4 @@ def test_the_cost_is_that_of_the_series_whatever_the_traffic(
         answers.clear()
         found = increases(client, "cost_total", {}, by=("field", "bin"), start=start, end=end)
         assert found.rises["f7", "3"] == 3 * rows * 4
-        assert answers == [720, 720, 0]  # series at the end, series at the start, resets
+        assert answers == [720, 720, 720]  # resets, series at the end, series at the start

@@ -80,6 +80,8 @@ class PrometheusClient:
         self.url = self._access.url
         self._session = self._access.session()
         self._session.hooks["response"].append(self._read)
+        # Compressing an answer costs the server more than finding it, and us more than reading what it saved
+        self._session.headers["Accept-Encoding"] = "identity"
         self._connection = PrometheusConnect(
             url=self.url,
             auth=self._access.auth,

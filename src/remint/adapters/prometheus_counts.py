@@ -20,6 +20,7 @@ from remint.adapters.prometheus import (
     Key,
     Labels,
     PrometheusClient,
+    Series,
     refuse_ambiguous,
     selector,
     span,
@@ -37,6 +38,7 @@ BINS: Final = "remint_bin_total"
 
 _PIECE: Final = timedelta(hours=1)  # resets are looked for in pieces of the window
 _RAW_PIECE: Final = timedelta(hours=6)  # of raw samples in one answer, so that memory stays small
+_FEW: Final = 20  # processes that are asked for one by one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,19 +67,21 @@ def increases(
     0. Raises NoDataError for no series (NO_SERIES, or STALE where there were some before the window), NaN, and resets
     that cannot be read (COUNTER_RESET).
 
-    Three queries whose answers have one sample a series, whatever the traffic; more only around resets.
+    Three queries whose answers have one sample a series, whatever the traffic; more only around resets and for
+    processes that ended in the window.
     """
     start, end = to_milliseconds(start), to_milliseconds(end)
     if start >= end:
         raise ConfigError(f"the window [{start.isoformat()}, {end.isoformat()}) is empty", where=client.url)
     chosen = selector(metric, matchers)
-    last = client.query(f"last_over_time({chosen}[{span(end - start)}])", end)
+    known = count_server_resets(client, metric, matchers, start=start, end=end)
+    last = _last_samples(client, metric, matchers, known, end - start, end)
     if not last:
         raise why_no_series(client, metric, matchers, start=start, end=end)
     refuse_ambiguous(metric, (s.labels for s in last), known={*by, *matchers})
     first = client.query(f"last_over_time({chosen}[{span(LOOK_BACK)}])", start)
     before = {series.key: series.last for series in first}
-    drops = find_drops(client, metric, matchers, start=start, end=end)
+    drops = find_drops(client, metric, matchers, known, start=start, end=end)
     rises: dict[tuple[str, ...], float] = {}
     for series in last:
         taken = sum(drop.before for drop in drops.get(series.key, ()))
@@ -121,15 +125,55 @@ def count_resets(drops: Mapping[Key, Sequence[Drop]]) -> int:
     return len({(_process(dict(key)), drop.at) for key, found in drops.items() for drop in found})
 
 
-def find_drops(
+def count_server_resets(
     client: PrometheusClient, metric: str, matchers: Labels, *, start: datetime, end: datetime
+) -> list[Series]:
+    """Every series that was sampled from ``LOOK_BACK`` before the start on, and its number of resets since then.
+
+    The one query that makes the server look at each raw sample.
+    """
+    return client.query(f"resets({selector(metric, matchers)}[{span(end - start + LOOK_BACK)}])", end)
+
+
+def _last_samples(
+    client: PrometheusClient,
+    metric: str,
+    matchers: Labels,
+    known: Sequence[Series],
+    window: timedelta,
+    end: datetime,
+) -> list[Series]:
+    """Each series' last sample in the window. Those that live need no look at the whole of it."""
+    recent = min(window, _PIECE)
+    chosen = selector(metric, matchers)
+    last = client.query(f"last_over_time({chosen}[{span(recent)}])", end)
+    alive = {series.key for series in last}
+    ended = {_process(series.labels) for series in known if series.key not in alive}
+    if recent == window or not ended:
+        return last
+    if len(ended) > _FEW:
+        return client.query(f"last_over_time({chosen}[{span(window)}])", end)
+    for process in sorted(ended):
+        mine = selector(metric, {**dict(process), **matchers})
+        found = client.query(f"last_over_time({mine}[{span(window)}])", end)
+        last.extend(series for series in found if series.key not in alive)
+    return last
+
+
+def find_drops(
+    client: PrometheusClient,
+    metric: str,
+    matchers: Labels,
+    known: Sequence[Series],
+    *,
+    start: datetime,
+    end: datetime,
 ) -> dict[Key, list[Drop]]:
-    """Each series' resets in (start, end], read from raw samples around them; usually one query says: none.
+    """Each series' resets in (start, end], read from raw samples around those that ``count_server_resets`` knows.
 
     NoDataError (COUNTER_RESET) where the server counts resets that its raw samples do not show.
     """
-    asked = f"resets({selector(metric, matchers)}[{span(end - start + LOOK_BACK)}]) > 0"
-    reset = client.query(asked, end)
+    reset = [series for series in known if series.last > 0]
     drops: dict[Key, list[Drop]] = {}
     for process in sorted({_process(series.labels) for series in reset}):
         wanted = {series.key: series.last for series in reset if _process(series.labels) == process}

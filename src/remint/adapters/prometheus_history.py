@@ -23,7 +23,7 @@ from remint.adapters.prometheus import (
     span,
     to_milliseconds,
 )
-from remint.adapters.prometheus_counts import BINS, LOOK_BACK, Drop, bin_of, find_drops
+from remint.adapters.prometheus_counts import BINS, LOOK_BACK, Drop, bin_of, count_server_resets, find_drops
 from remint.adapters.prometheus_silence import why_no_series
 from remint.core.feedback import Outcome
 from remint.core.history import CountsHistory, Whole
@@ -154,7 +154,8 @@ def _all_drops(
     begin = start - LOOK_BACK
     while begin < end:
         finish = min(begin + _RESETS_PIECE, end)
-        for key, found in find_drops(client, metric, matchers, start=begin, end=finish).items():
+        known = count_server_resets(client, metric, matchers, start=begin, end=finish)
+        for key, found in find_drops(client, metric, matchers, known, start=begin, end=finish).items():
             drops.setdefault(key, []).extend(found)
         begin = finish
     return drops
