@@ -2,8 +2,8 @@
 
 The rule is rent or buy: pay for waiting, window by window, until the waiting has cost as much as a retrain. Where the
 losses are known exactly and a retrain ends them, that costs at most twice what was best in hindsight, whatever the
-future brings (Karlin, Manasse, Rudolph, Sleator, *Competitive snoopy caching*, 1988). The sum starts
-again from 0 where it fell below (Page, *Continuous inspection schemes*, 1954): a long good time is no credit for a bad one.
+future brings (Karlin, Manasse, Rudolph, Sleator, *Competitive snoopy caching*, 1988). The sum starts again from 0
+where it fell below, so that a long good time is no credit for a bad one (Page, *Continuous inspection schemes*, 1954).
 """
 
 from __future__ import annotations
