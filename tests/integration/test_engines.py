@@ -42,7 +42,7 @@ def spark() -> Iterator[Any]:
         pytest.skip("Spark needs Java 17 or newer, as java on the PATH or by JAVA_HOME")
     from pyspark import SparkContext
 
-    from remint.adapters.engine_files import spark_session
+    from remint.adapters.engine_open import spark_session
 
     session = spark_session()
     session.sparkContext.setLogLevel("OFF")

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine_examples import START, as_lists, expected, make_log, make_reference
-from remint.adapters import engine_plan
+from remint.adapters import engine_fields, engine_open, engine_plan
 from remint.adapters.engine import Engine, FileSource, count_feedback, count_files, count_frame
 from remint.adapters.prediction_log import count_predictions
 from remint.core.profile import PREDICTION
@@ -85,16 +85,18 @@ def fields_of(frame: pl.LazyFrame) -> list[Any]:
     names = engine_plan.column_names(REFERENCE, predicted="said", confidence="sure")
     schema = nw.from_native(frame).collect_schema()
     columns = [(f, names[f.column]) for f in REFERENCE.fields]
-    return [engine_plan._field(f, nw.col(name), name, schema[name], None) for f, name in columns]
+    return [engine_fields.field_on(f, nw.col(name), name, schema[name], None) for f, name in columns]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_file_counts_as_its_rows_do(engine: Engine, tmp_path: Path) -> None:
-    log = make_log(2_000, REFERENCE)
+def test_a_file_counts_as_its_rows_do(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = make_log(2_500, REFERENCE)
     pq.write_table(log, tmp_path / "log.parquet", row_group_size=300)
     want = expected(log, REFERENCE)
     assert counted(tmp_path, replace(SOURCE, engine=engine)) == want
-    assert counted(tmp_path, replace(SOURCE, engine=engine), memory_bytes=300_000_000) == want
+    monkeypatch.setattr(engine_open, "_COPIES", 10_000_000)  # batches of a thousand rows
+    monkeypatch.setattr(engine_open, "_LEAST_ROOM", 1)
+    assert counted(tmp_path, replace(SOURCE, engine=engine), memory_bytes=10**10) == want
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -113,7 +115,7 @@ def test_a_text_file_means_what_training_would_read_in_it(engine: Engine, delimi
     first_day = expected(log.slice(24, 24), REFERENCE)
     assert counted(tmp_path, source, start=START + DAY, end=START + 2 * DAY) == first_day
     if engine is Engine.POLARS:
-        assert counted(tmp_path, source, memory_bytes=300_000_000) == want
+        assert counted(tmp_path, source, memory_bytes=10**10) == want
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -220,7 +222,7 @@ def test_silence_is_never_an_answer(engine: Engine, tmp_path: Path) -> None:
     assert caught.value.silence is Silence.EMPTY
     assert "time column" in refused(ConfigError, lambda: counted(tmp_path, replace(source, time=None), start=START))
     assert "not a path" in refused(ConfigError, lambda: counted(tmp_path, replace(source, path="s3://logs/*.parquet")))
-    assert "idle process" in refused(ConfigError, lambda: counted(tmp_path, SOURCE, memory_bytes=1_000))
+    assert "is too small" in refused(ConfigError, lambda: counted(tmp_path, SOURCE, memory_bytes=1_000))
     nowhere = replace(source, label=None)
     with pytest.raises(NoDataError) as caught:
         count_feedback(nowhere, start=None, end=None, directory=tmp_path)

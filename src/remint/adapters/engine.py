@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from remint.adapters.datafile import MISSING_CATEGORY, canonical_texts
-from remint.adapters.engine_files import Engine, FileGroup, group_files, open_group, require
+from remint.adapters.engine_files import FileGroup, first_line, group_files
+from remint.adapters.engine_open import Engine, open_group, require
 from remint.core.document import format_time
 from remint.core.profile import PREDICTION, Counts, Reference
 from remint.core.schema import canonical_label
@@ -53,8 +54,8 @@ def count_files(
 ) -> WindowCounts:
     """Rows of ``[start, end)`` (aware; None is unbounded) counted over the reference's bins.
 
-    ``memory_bytes`` is what the whole process may hold (256 MB or more); without it the engine takes what it likes, and
-    is faster. Raises DataError that names the file and the column, NoDataError where no row is in the window.
+    ``memory_bytes`` is what the whole process may hold (some 250 MB at least); without it the engine takes what it
+    likes, and is faster. DataError names the file and the column; NoDataError where no row is in the window.
     """
     _check_window(source, start, end)
     engine_plan = _plan(source.engine)
@@ -81,9 +82,9 @@ def count_feedback(
     _check_window(source, start, end)
     if source.label is None:
         raise NoDataError("no column of labels is declared", silence=Silence.NO_SERIES, where="check.files.label")
+    engine_plan = _plan(source.engine)
     import narwhals as nw
 
-    engine_plan = _plan(source.engine)
     right = wrong = rows = 0
     for group, frame in _frames(source, [source.predicted, source.label], start, end, directory, None):
         frame, columns = engine_plan.plain_names(frame)
@@ -93,7 +94,7 @@ def count_feedback(
         try:
             found = engine_plan.rows_of(groups.select("predicted", "label", "rows"))
         except engine_plan.engine_errors(frame) as error:
-            raise DataError(engine_plan.first_line(error), where=_shown(group)) from None
+            raise DataError(first_line(error), where=_shown(group)) from None
         predicted, labels = (_classes([row[i] for row in found], group) for i in (0, 1))
         for predicted_class, label, n in zip(predicted, labels, [int(row[2]) for row in found], strict=True):
             rows += n

@@ -7,65 +7,30 @@ sums, so there (and on any other engine) each value becomes its bin's index: unp
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import narwhals as nw
 import numpy as np
 import numpy.typing as npt
 
-from remint.adapters.datafile import INTEGER_AS_FLOAT, MISSING_CATEGORY, MISSING_NUMBER
-from remint.core.profile import CONFIDENCE, FIRST, MISSING, PREDICTION, UNSEEN, FieldProfile, Reference
+from remint.adapters.engine_fields import Categorical, Field, Numeric, field_on
+from remint.adapters.engine_files import TextFile, absent, first_line
+from remint.core.profile import CONFIDENCE, MISSING, PREDICTION, UNSEEN, FieldProfile, Reference
 from remint.core.rows import objects
-from remint.core.schema import Column, Kind, canonical_label
+from remint.core.schema import Column, Kind
 from remint.core.table import Table, as_text
-from remint.errors import DataError, did_you_mean
+from remint.errors import DataError
 
-_SPACE: Final = "".join(chr(c) for c in range(0x3001) if chr(c).isspace())  # all that str.strip() strips
 _NUMBER: Final = r"(?i)^[+-]?(\d+\.?\d*(e[+-]?\d+)?|\.\d+(e[+-]?\d+)?|inf|infinity|nan)$"
 _NOT_A_NUMBER: Final = -1  # "bin" of a text that an engine made null of instead of a number
 _FIELDS_A_QUERY: Final = 40  # of the unpivoting plan: an engine interprets generated code that is too long
 _LOOKUP_FROM: Final = 8  # so many keys, and Polars is faster to look each value up than to compare it with each key
 _TEXT_ROWS: Final = 20_000  # texts measured at a time
-_INT64: Final = range(-(2**63), 2**63)
 
 Binned = dict[str, npt.NDArray[np.int64]]  # field name -> counts by bin
 _Tally = dict[int, int]  # bin -> count
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextFile:
-    """The columns are text because the file is; their values mean what ``read_data_file`` takes them for."""
-
-    decimal_comma: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Numeric:
-    field: FieldProfile
-    column: str
-    value: nw.Expr  # float64; null or NaN is missing
-    text: nw.Expr | None  # what it is read from, null where that is missing
-
-    @property
-    def thresholds(self) -> list[float]:
-        """A value's bin is the number of thresholds that it reaches, plus one: the last bin keeps its upper edge."""
-        assert self.field.edges is not None
-        return [*self.field.edges[:-1], math.nextafter(self.field.edges[-1], math.inf)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Categorical:
-    field: FieldProfile
-    column: str
-    value: nw.Expr  # null is missing
-    keys: Mapping[Any, int]  # value -> bin; any other value is unseen
-    raw: nw.Expr | None  # the text before it was stripped: cheaper, and mostly all that there is
-
-
-_Field = _Numeric | _Categorical
 
 
 def column_names(reference: Reference, *, predicted: str, confidence: str) -> dict[str, str]:
@@ -88,11 +53,11 @@ def count_lazy(
     frame, columns = plain_names(frame)
     schema = frame.collect_schema()
 
-    def field(profile: FieldProfile) -> _Field:
+    def field(profile: FieldProfile) -> Field:
         name = names[profile.column]
         column = columns[name]
         try:
-            return _field(profile, nw.col(column), name, _dtype(frame, column, schema[column]), text_file)
+            return field_on(profile, nw.col(column), name, _dtype(frame, column, schema[column]), text_file)
         except DataError as error:
             raise DataError(error.message, where=where, hint=error.hint) from None
 
@@ -116,16 +81,6 @@ def plain_names(frame: nw.LazyFrame[Any]) -> tuple[nw.LazyFrame[Any], dict[str, 
         return frame, dict(zip(names, names, strict=True))
     plain = [f"n{i}" for i in range(len(names))]
     return nw.from_native(frame.to_native().toDF(*plain)), dict(zip(names, plain, strict=True))
-
-
-def absent(name: str, known: Sequence[str], where: str) -> DataError:
-    """The error for a column that is not there."""
-    shown = ", ".join(known[:8]) + (", ..." if len(known) > 8 else "")
-    return DataError(f"no column {name!r}", where=where, hint=did_you_mean(name, known) or f"it has {shown}")
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def engine_errors(frame: nw.LazyFrame[Any]) -> tuple[type[Exception], ...]:
@@ -158,47 +113,6 @@ def rows_of(frame: nw.LazyFrame[Any]) -> list[tuple[Any, ...]]:
     return list(frame.collect().iter_rows())
 
 
-# What a column holds ------------------------------------------------------------------------------
-
-
-def _field(field: FieldProfile, column: nw.Expr, name: str, dtype: Any, text_file: TextFile | None) -> _Field:
-    if dtype is None:
-        column, dtype = column.cast(nw.Float64()), nw.Float64()
-    if isinstance(dtype, nw.Categorical | nw.Enum):
-        column, dtype = column.cast(nw.String()), nw.String()
-    if field.edges is not None:
-        if isinstance(dtype, nw.String):
-            text = _number_text(column, text_file)
-            return _Numeric(field=field, column=name, value=text.cast(nw.Float64()), text=text)
-        if dtype.is_numeric() or isinstance(dtype, nw.Boolean):
-            value = column if isinstance(dtype, nw.Float64) else column.cast(nw.Float64())
-            return _Numeric(field=field, column=name, value=value, text=None)
-        raise DataError(
-            f"column {name!r} holds {dtype}, and training knew it as a number",
-            hint="write it as the number that training saw",
-        )
-    assert field.values is not None
-    bins = {value: i for i, value in enumerate(field.values, FIRST)}
-    if isinstance(dtype, nw.String):
-        text, missing = _category_text(column, field.values, text_file)
-        return _Categorical(
-            field=field, column=name, value=text, keys=bins | dict.fromkeys(missing, MISSING), raw=column
-        )
-    if isinstance(dtype, nw.Date | nw.Decimal):
-        return _Categorical(field=field, column=name, value=column.cast(nw.String()), keys=bins, raw=None)
-    if isinstance(dtype, nw.Boolean):
-        keys: dict[Any, int] = {flag: bins[text] for flag, text in ((True, "true"), (False, "false")) if text in bins}
-        return _Categorical(field=field, column=name, value=column, keys=keys, raw=None)
-    if dtype.is_float():
-        column = column.cast(nw.Float64())
-        column = nw.when(~column.is_nan()).then(column)
-        return _Categorical(field=field, column=name, value=column, keys=_numbers(bins, float), raw=None)
-    if dtype.is_integer():
-        keys = {k: i for k, i in _numbers(bins, int).items() if k in _INT64}
-        return _Categorical(field=field, column=name, value=column.cast(nw.Int64()), keys=keys, raw=None)
-    raise DataError(f"column {name!r} holds {dtype}, and training knew it as a category", hint="write it as text")
-
-
 def _dtype(frame: nw.LazyFrame[Any], column: str, dtype: Any) -> Any:
     """A column's type; None where it has none because no row of its file has a value."""
     if not isinstance(dtype, nw.Unknown):
@@ -214,50 +128,6 @@ def _dtype(frame: nw.LazyFrame[Any], column: str, dtype: Any) -> Any:
     return None if kind.strip('"').lower() in {"null", "void"} else dtype
 
 
-def _numbers(bins: Mapping[str, int], number: type[int] | type[float]) -> dict[Any, int]:
-    """The categories that a number's canonical text can be, as numbers."""
-    found: dict[Any, int] = {}
-    for text, index in bins.items():
-        try:
-            value = number(text)
-        except ValueError:
-            continue
-        if canonical_label(value) == text:
-            found[value] = index
-    return found
-
-
-def _number_text(column: nw.Expr, text_file: TextFile | None) -> nw.Expr:
-    """Text that should be a number, stripped; null where a value is missing."""
-    text = column.str.strip_chars(_SPACE)
-    if text_file is None:
-        return nw.when(text != "").then(text)
-    text = text.str.to_lowercase()
-    if text_file.decimal_comma:
-        text = text.str.replace_all(",", ".", literal=True)
-    number = nw.when(text == "true").then(nw.lit("1")).otherwise(text)
-    number = nw.when(text == "false").then(nw.lit("0")).otherwise(number)
-    return nw.when(~text.is_in(sorted(MISSING_NUMBER))).then(number)
-
-
-def _category_text(
-    column: nw.Expr, values: Sequence[str], text_file: TextFile | None
-) -> tuple[nw.Expr, frozenset[str]]:
-    """Text that is a category, stripped, and the spellings that mean missing.
-
-    A text file says ``3.0`` for 3 where the tool that wrote it made floats of integers, and ``True`` for true: where
-    all of the reference's values are integers, or booleans, that is what is meant.
-    """
-    text = column.str.strip_chars(_SPACE)
-    if text_file is None:
-        return text, frozenset({""})
-    if values and all(INTEGER_AS_FLOAT.fullmatch(v) and not v.endswith(".0") for v in values):
-        text = text.str.replace_all(r"\.0$", "")
-    elif values and set(values) <= {"true", "false"}:
-        text = text.str.to_lowercase()
-    return text, MISSING_CATEGORY
-
-
 # The two plans ------------------------------------------------------------------------------------
 
 
@@ -265,14 +135,14 @@ def _sums_are_fast(frame: nw.LazyFrame[Any]) -> bool:
     return bool(frame.implementation.is_polars() or frame.implementation.is_duckdb())
 
 
-def _by_sums(frame: nw.LazyFrame[Any], fields: Sequence[_Field]) -> list[_Tally]:
+def _by_sums(frame: nw.LazyFrame[Any], fields: Sequence[Field]) -> list[_Tally]:
     """Texts are looked up as they stand; columns where some are unseen are asked again, stripped."""
     as_they_stand = [
-        replace(f, value=f.raw, raw=None) if isinstance(f, _Categorical) and f.raw is not None else f for f in fields
+        replace(f, value=f.raw, raw=None) if isinstance(f, Categorical) and f.raw is not None else f for f in fields
     ]
     tallies = _sums(frame, as_they_stand)
     again = [
-        i for i, f in enumerate(fields) if isinstance(f, _Categorical) and f.raw is not None and tallies[i][UNSEEN] > 0
+        i for i, f in enumerate(fields) if isinstance(f, Categorical) and f.raw is not None and tallies[i][UNSEEN] > 0
     ]
     if again:
         for i, tally in zip(again, _sums(frame, [fields[i] for i in again]), strict=True):
@@ -280,7 +150,7 @@ def _by_sums(frame: nw.LazyFrame[Any], fields: Sequence[_Field]) -> list[_Tally]
     return tallies
 
 
-def _sums(frame: nw.LazyFrame[Any], fields: Sequence[_Field]) -> list[_Tally]:
+def _sums(frame: nw.LazyFrame[Any], fields: Sequence[Field]) -> list[_Tally]:
     """One row of sums. Polars' own expressions are the same calls, without the time that it takes to wrap hundreds."""
     api: Any = nw
     if frame.implementation.is_polars():
@@ -292,7 +162,7 @@ def _sums(frame: nw.LazyFrame[Any], fields: Sequence[_Field]) -> list[_Tally]:
                 [*f.keys, None], [*f.keys.values(), MISSING], default=UNSEEN, return_dtype=pl.Int16
             )
             for i, f in enumerate(fields)
-            if isinstance(f, _Categorical) and _is_looked_up(f, api)
+            if isinstance(f, Categorical) and _is_looked_up(f, api)
         )
     else:
         columns = frame.select(*[_without_nan(f).alias(f"c{i}") for i, f in enumerate(fields)])
@@ -300,7 +170,7 @@ def _sums(frame: nw.LazyFrame[Any], fields: Sequence[_Field]) -> list[_Tally]:
     for i, field in enumerate(fields):
         column = api.col(f"c{i}")
         sums.append(column.null_count())
-        if isinstance(field, _Numeric):
+        if isinstance(field, Numeric):
             conditions = [column.is_nan(), *(column >= threshold for threshold in field.thresholds)]
         else:
             targets = range(field.field.bins) if _is_looked_up(field, api) else field.keys
@@ -312,19 +182,19 @@ def _sums(frame: nw.LazyFrame[Any], fields: Sequence[_Field]) -> list[_Tally]:
     return [_difference(f, rows, found, _is_looked_up(f, api)) for f in fields]
 
 
-def _without_nan(field: _Field) -> nw.Expr:
+def _without_nan(field: Field) -> nw.Expr:
     """DuckDB has NaN above every number, except where a file's statistics, which leave it out, decide a comparison."""
-    return nw.when(~field.value.is_nan()).then(field.value) if isinstance(field, _Numeric) else field.value
+    return nw.when(~field.value.is_nan()).then(field.value) if isinstance(field, Numeric) else field.value
 
 
-def _is_looked_up(field: _Field, api: Any) -> bool:
-    return isinstance(field, _Categorical) and len(field.keys) >= _LOOKUP_FROM and api is not nw
+def _is_looked_up(field: Field, api: Any) -> bool:
+    return isinstance(field, Categorical) and len(field.keys) >= _LOOKUP_FROM and api is not nw
 
 
-def _difference(field: _Field, rows: int, found: Iterator[int], looked_up: bool) -> _Tally:
+def _difference(field: Field, rows: int, found: Iterator[int], looked_up: bool) -> _Tally:
     """A field's bins from its share of the sums."""
     missing = next(found)
-    if isinstance(field, _Numeric):
+    if isinstance(field, Numeric):
         nan = next(found)  # reaches every threshold
         reached = [rows - missing, *(next(found) for _ in field.thresholds), nan]
         return {MISSING: missing + nan} | {i + 1: reached[i] - reached[i + 1] for i in range(len(reached) - 1)}
@@ -338,7 +208,7 @@ def _difference(field: _Field, rows: int, found: Iterator[int], looked_up: bool)
     return tally
 
 
-def _by_index(frame: nw.LazyFrame[Any], fields: Sequence[_Field]) -> list[_Tally]:
+def _by_index(frame: nw.LazyFrame[Any], fields: Sequence[Field]) -> list[_Tally]:
     tallies: list[_Tally] = [{} for _ in fields]
     for begin in range(0, len(fields), _FIELDS_A_QUERY):
         part = {f"c{i}": _index(fields[i]) for i in range(begin, min(begin + _FIELDS_A_QUERY, len(fields)))}
@@ -349,9 +219,9 @@ def _by_index(frame: nw.LazyFrame[Any], fields: Sequence[_Field]) -> list[_Tally
     return tallies
 
 
-def _index(field: _Field) -> nw.Expr:
+def _index(field: Field) -> nw.Expr:
     value = field.value
-    if isinstance(field, _Categorical):
+    if isinstance(field, Categorical):
         index = nw.lit(UNSEEN)
         for key, i in field.keys.items():
             index = nw.when(value == key).then(nw.lit(i)).otherwise(index)
@@ -385,10 +255,10 @@ def _to_array(tally: Mapping[int, int], bins: int) -> npt.NDArray[np.int64]:
     return np.array([tally.get(index, 0) for index in range(bins)], dtype=np.int64)
 
 
-def _explain(frame: nw.LazyFrame[Any], fields: Sequence[_Field], where: str) -> None:
+def _explain(frame: nw.LazyFrame[Any], fields: Sequence[Field], where: str) -> None:
     """DataError at the first text that is not a number, where one is; asked only after an engine stumbled."""
     for field in fields:
-        if not isinstance(field, _Numeric) or field.text is None:
+        if not isinstance(field, Numeric) or field.text is None:
             continue
         strange = frame.select(field.text.alias("text")).filter(~nw.col("text").str.contains(_NUMBER)).head(1)
         for (text,) in rows_of(strange):
