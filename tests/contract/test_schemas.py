@@ -13,14 +13,21 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
+from backtest_examples import ACCURACY, DRIFT, chapter, check_of, make_history
+from backtest_examples import make_reference as make_backtest_reference
 from gate_examples import NOW, make_model
 from remint.adapters.state import write_state
 from remint.config import load_params
 from remint.core import document as documents
+from remint.core.backtest import Prices
 from remint.core.document import DocumentKind, content_id, seal, unseal
 from remint.core.judge import JudgePolicy, OnTimeout, Outcome, judge
 from remint.core.release import ReleaseState, Track
+from remint.core.report_backtest import BacktestReport
 from remint.errors import DocumentError
+from remint.workflows.backtest import ReplayOptions, replay
+from remint.workflows.backtest_run import sealed
+from remint.workflows.backtest_suggest import suggest
 from remint.workflows.verdict import OutcomeSource, judge_canary
 from report_examples import BUNDLE, OLD_BUNDLE, decision, gate, reference
 
@@ -87,12 +94,37 @@ def run() -> dict[str, Any]:
     return seal(DocumentKind.RUN, "shop", body, parents=[BUNDLE])
 
 
+def backtest() -> dict[str, Any]:
+    """Two policies over a month in which the data moved and the model got worse."""
+    moves = {"shifts": [(12, 0.6)], "accuracies": [(0, 0.9), (12, 0.7)]}
+    history = make_history(make_backtest_reference(), 24, labels=20, **moves)
+    past = [chapter(make_backtest_reference(), history)]
+    options = ReplayOptions()
+    check = check_of({"drift": DRIFT, "accuracy": ACCURACY}, every="1d")
+    results = tuple(replay(check, past, policy=name, options=options) for name in ("a.yaml", "b.yaml"))
+    assert results[0].retrains
+    report = BacktestReport(
+        pipeline="shop",
+        source="Prometheus",
+        start=results[0].start,
+        end=results[0].end,
+        results=results,
+        prices=Prices(error=0.5, retrain=200),
+        references=(BUNDLE,),
+        assumptions=options.assumptions(),
+        budget=1.0,
+        suggestions=suggest(check, past, false_retrains_a_year=1.0, options=options),
+    )
+    return sealed(report)
+
+
 SAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "decision": decision,
     "gate": gate,
     "reference": lambda: reference()[0].to_json(),
     "verdict": verdict,
     "run": run,
+    "backtest": backtest,
 }
 
 

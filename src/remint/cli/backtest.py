@@ -55,9 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--retrain-hours", type=_positive, default=0.0, metavar="H", help="until its promotion")
     model.add_argument("--reference-window", type=_duration, metavar="14d", help="it trains on; default: check.window")
     model.add_argument("--no-rereference", action="store_true", help="keep the first champion's reference")
-    parser.add_argument(
-        "--error-cost", type=_positive, metavar="X", help="of a wrong prediction; else a cost rule's"
-    )
+    parser.add_argument("--error-cost", type=_positive, metavar="X", help="of a wrong prediction; else a cost rule's")
     parser.add_argument("--retrain-cost", type=_positive, metavar="X", help="of a retrain with its review")
     parser.add_argument("--suggest", action="store_true", help="limits that would have kept to the budget")
     parser.add_argument(

@@ -155,13 +155,14 @@ class _Model:
 
 
 def _rereferenced(reference: Reference, recording: Recording, start: datetime, end: datetime) -> Reference:
-    """The same bins with the counts of [start, end); the same reference where nothing was counted there."""
+    """The same bins with the counts of [start, end); of a field that was not counted there, the same counts."""
     try:
         found = recording.counts(start, end)
     except NoDataError:
         return reference
     fields = tuple(
-        replace(field, counts=tuple(np.asarray(found.counts[field.name]).tolist())) for field in reference.fields
+        replace(field, counts=tuple(found.counts[field.name].tolist())) if field.name in found.counts else field
+        for field in reference.fields
     )
     return replace(reference, id=f"replayed:{format_time(end)}", fields=fields, training_rows=found.rows)
 

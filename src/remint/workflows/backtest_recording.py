@@ -21,7 +21,6 @@ from remint.errors import ConfigError, NoDataError, Silence
 from remint.workflows.evidence import FreshLabels
 from remint.workflows.judging import Watched
 
-_STALE_AFTER: Final = timedelta(hours=1)  # without a sample at a window's end
 _NEAR: Final = 8  # recorded windows that are looked at around an end
 
 Signals = Mapping[
@@ -101,7 +100,7 @@ class StepRecording:
         sampled_until = int(self._sampled_until[last])
         if sampled_until <= first:
             raise NoDataError(f"nothing was sampled {between}", silence=Silence.NO_SERIES)
-        if (last - sampled_until) * self._history.step > _STALE_AFTER:
+        if sampled_until < last:
             at = format_time(self._history.time(sampled_until))
             raise NoDataError(f"nothing was sampled from {at} until the window's end", silence=Silence.STALE)
         found = self._sums[last] - self._sums[first]
@@ -149,6 +148,13 @@ class LabelSpan:
     end: datetime
     right: int
     wrong: int
+
+
+class KnownCounts(dict[str, npt.NDArray[np.int64]]):
+    """A decision holds the counts of the fields that its drift rules looked at, and no others."""
+
+    def __missing__(self, field: str) -> npt.NDArray[np.int64]:
+        raise NoDataError(f"the recorded decisions hold no counts of {field}", hint="no drift rule looked at it")
 
 
 class _LabelCurve:
@@ -229,7 +235,8 @@ class WindowRecording:
             raise NoDataError(
                 f"no predictions recorded between {format_time(start)} and {format_time(end)}", silence=Silence.EMPTY
             )
-        counts = {name: np.sum([one.counts[name] for one in found], axis=0) for name in found[0].counts}
+        names = set(found[0].counts).intersection(*(one.counts for one in found))
+        counts = KnownCounts({name: np.sum([one.counts[name] for one in found], axis=0) for name in sorted(names)})
         return WindowCounts(rows=sum(one.rows for one in found), counts=counts)
 
     def feedback(self, start: datetime, end: datetime) -> FeedbackCounts:

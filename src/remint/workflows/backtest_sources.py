@@ -33,7 +33,14 @@ from remint.core.schema import Kind
 from remint.core.signals import WindowCounts
 from remint.core.table import Table
 from remint.errors import AmbiguousSeriesError, BundleError, ConfigError, DataError, NoDataError, Silence, UsageError
-from remint.workflows.backtest_recording import Chapter, LabelSpan, RecordedWindow, StepRecording, WindowRecording
+from remint.workflows.backtest_recording import (
+    Chapter,
+    KnownCounts,
+    LabelSpan,
+    RecordedWindow,
+    StepRecording,
+    WindowRecording,
+)
 from remint.workflows.champion import ChampionFiles, read_champion, read_champion_files
 from remint.workflows.check import watched_champion
 
@@ -44,11 +51,11 @@ Whole = npt.NDArray[np.int64]
 
 
 def step_of(checks: Sequence[Check], *durations: timedelta) -> timedelta:
-    """The coarsest step on whose grid every schedule, window and further duration of the policies lies.
+    """The coarsest step, an hour at most, on whose grid all schedules, windows and further durations lie.
 
     Not finer than a twelfth of the fastest schedule: beyond that, a window's ends go to the nearest step.
     """
-    exact = [int(check.every.total_seconds()) for check in checks]
+    exact = [3600, *(int(check.every.total_seconds()) for check in checks)]
     exact += [int(check.window.total_seconds()) for check in checks]
     exact += [int(duration.total_seconds()) for duration in durations if duration]
     finest = max(_FINEST, min(check.every for check in checks) / 12)
@@ -181,16 +188,9 @@ def ledger_chapters(git: Git, pipeline: str, *, since: datetime | None, until: d
     return chapters
 
 
-class _RecordedCounts(dict[str, Whole]):
-    """A decision holds the counts of the fields that its drift rules looked at, and no others."""
-
-    def __missing__(self, field: str) -> Whole:
-        raise NoDataError(f"the recorded decisions hold no counts of {field}", hint="no drift rule looked at it")
-
-
 def _recorded(document: Mapping[str, Any]) -> RecordedWindow:
     window = document["window"]
-    counts = _RecordedCounts(
+    counts = KnownCounts(
         {field["field"]: np.array(field["current_counts"], dtype=np.int64) for field in document["drift"]}
     )
     start, end = parse_time(window["start"]), parse_time(window["end"])
