@@ -26,7 +26,7 @@ import numpy.typing as npt
 Rows = npt.NDArray[np.float64]  # shape (rows, features)
 Alarms = Mapping[str, bool]  # decision of the tool -> did it raise an alarm on the window
 
-REFERENCE_DAYS = 20  # the reference's rows are in order of time, and cover this many days evenly
+REFERENCE_DAYS = 30  # the reference's rows are in order of time, and cover this many days evenly
 SHIFTED = 3  # features that a shift moves
 _EVENTS = 5_000  # of a stream, between two looks at the clock
 
