@@ -41,8 +41,8 @@ _EDGE: Final = 1e-9
 def anchored_starts(promoted_at: datetime, now: datetime, window: timedelta) -> tuple[datetime, ...]:
     """Starts of the previous and of the current block of length ``window`` since the promotion, the older first.
 
-    What is counted from there to ``now`` is between one and two windows old once the champion is. None before the
-    promotion is over.
+    What is counted from the older one to ``now`` spans one to two windows, less where the champion is younger. None
+    before the promotion.
     """
     if now <= promoted_at:
         return ()
