@@ -88,13 +88,16 @@ def result(losses: list[tuple[float, int | None]], retrains: int = 0) -> Backtes
     return Backtest(policy="p", start=START, end=day(365), asked=(), retrains=tuple(made), tenures=tuple(tenures))
 
 
-def test_a_cost_is_errors_that_a_new_model_would_not_have_made_and_never_a_gain() -> None:
+def test_a_cost_is_the_errors_that_a_new_model_would_not_have_made_and_never_a_gain() -> None:
     cost = result([(0.1, 10_000), (-0.05, 10_000)], retrains=2).cost(Prices(error=0.5, retrain=200))
     assert cost is not None
     assert cost.retrains == 400
-    assert cost.errors == pytest.approx(0.5 * 10_000 * 0.1)
+    assert cost.errors == pytest.approx(0.5 * 10_000 * (0.1 - 0.05))
     assert cost.errors_low < cost.errors < cost.errors_high
     assert cost.total == cost.retrains + cost.errors
+    gained = result([(-0.05, 10_000)]).cost(Prices(error=0.5, retrain=200))
+    assert gained is not None
+    assert gained.errors == 0
 
 
 def test_without_prices_or_predictions_there_is_no_cost() -> None:

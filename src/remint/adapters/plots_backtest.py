@@ -52,7 +52,7 @@ def backtest_timeline(results: Sequence[Backtest], *, name: str = "backtest") ->
         for axes in rows[:-1]:
             for result, colour in zip(results, _POLICY_COLOURS, strict=False):
                 for retrain in result.retrains:
-                    axes.axvline(_day(retrain.asked_at), color=colour, linewidth=0.9, linestyle=(0, (4, 3)))
+                    axes.axvline(_day(retrain.asked_at), color=colour, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.6)
         locator = AutoDateLocator()  # type: ignore[no-untyped-call]
         rows[-1].xaxis.set_major_locator(locator)
         rows[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]

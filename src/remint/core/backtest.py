@@ -212,21 +212,21 @@ class Backtest:
     def cost(self, prices: Prices | None) -> Cost | None:
         """None without prices, or where no tenure says how many predictions it made and how many were right.
 
-        Each tenure costs max(0, accuracy lost) x its predictions x the price of an error: being better than when it
-        was new pays nothing back.
+        A tenure costs its accuracy lost x its predictions x the price of an error; one that gained pays back, so that
+        the noise of many short tenures does not add up. All of them together cost at least nothing.
         """
         priced = [(t.predictions, t.loss) for t in self.tenures if t.predictions is not None and t.loss is not None]
         if prices is None or not priced:
             return None
 
-        def of(lost: Callable[[Loss], float]) -> float:
-            return prices.error * sum(predictions * max(0.0, lost(loss)) for predictions, loss in priced)
-
+        errors = sum(n * loss.lost for n, loss in priced)
+        below = math.hypot(*(n * (loss.lost - loss.low) for n, loss in priced))
+        above = math.hypot(*(n * (loss.high - loss.lost) for n, loss in priced))
         return Cost(
             retrains=prices.retrain * len(self.retrains),
-            errors=of(lambda loss: loss.lost),
-            errors_low=of(lambda loss: loss.low),
-            errors_high=of(lambda loss: loss.high),
+            errors=prices.error * max(0.0, errors),
+            errors_low=prices.error * max(0.0, errors - below),
+            errors_high=prices.error * max(0.0, errors + above),
         )
 
     def to_json(self, prices: Prices | None) -> dict[str, Any]:
