@@ -168,7 +168,7 @@ def _refuse_clear(clear: float | None, limit: float, name: str, limit_name: str)
 
 class PrometheusSource(Section):
     url: str = "http://127.0.0.1:9090"  # REMINT_PROMETHEUS_URL wins; credentials come from the environment only
-    timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
+    timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
 
 
 class FilesSource(Section):
