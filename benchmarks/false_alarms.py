@@ -61,8 +61,10 @@ LARGEST: Final = 5  # checks of each field and year that the drift rule is asked
 # -- rules: the step of the first alarm, or None ---------------------------------------------------------------------
 
 
-def drift_alarm(year: Year, *, every: timedelta, window: timedelta, material_psi: float = 0.02) -> int | None:
-    """Of the drift rule, asked where a field's PSI is among its largest."""
+def drift_alarm(
+    year: Year, *, every: timedelta, window: timedelta, largest: int | None, material_psi: float = 0.02
+) -> int | None:
+    """Of the drift rule, asked where a field's PSI is among its ``largest``; None asks it wherever it could fire."""
     width = window // every
     summed = year.summed
     counts = summed[width:] - summed[:-width]  # (checks, fields, bins)
@@ -77,11 +79,11 @@ def drift_alarm(year: Year, *, every: timedelta, window: timedelta, material_psi
     alphas = alpha_by_step(len(summed), every)
     # The rule's own test asks for more than this: material shifts, beyond what ordinary days differ by
     possible = (statistic > chi2.isf(10 * alphas.max() / FEATURES, BINS - 1)) & (psi > material_psi)
-    largest = np.argsort(-psi, axis=0)[:LARGEST]
+    order = np.argsort(-psi, axis=0)[:largest]
     suspects = {
         int(k)
         for i in range(FEATURES)
-        for k in largest[:, i]
+        for k in order[:, i]
         if possible[k, i] and _differs(year.reference, i, counts[k, i], _span(k, width, every), alphas.max())
     }
     for k in sorted(suspects):
@@ -271,12 +273,14 @@ WEEK: Final = timedelta(days=7)
 def alarm(rule: str, world: World, random: np.random.Generator, *, days: int) -> float | None:
     """Days from the promotion to the first alarm in one year, or None."""
     feature, six_hours = FieldRole.FEATURE, timedelta(hours=6)
+    largest = LARGEST if world.is_healthy else None
     match rule:
         case "drift":
-            return drift_alarm(draw_year(world, random, days=days, parts=1, role=feature), every=DAY, window=DAY)
+            year = draw_year(world, random, days=days, parts=1, role=feature)
+            return drift_alarm(year, every=DAY, window=DAY, largest=largest)
         case "drift_weekly":
             year = draw_year(world, random, days=days, parts=4, role=feature)
-            found = drift_alarm(year, every=six_hours, window=WEEK)
+            found = drift_alarm(year, every=six_hours, window=WEEK, largest=largest)
             return None if found is None else found / 4
         case "slow_drift":
             return slow_drift_alarm(draw_year(world, random, days=days, parts=1, role=feature), every=DAY)
