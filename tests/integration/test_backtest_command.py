@@ -315,3 +315,18 @@ def test_what_cannot_be_answered_ends_in_its_own_exit_code(
     assert "no row with a time" in said(3, "--log", str(log), *LOG, "--since", "2030-01-01T00:00:00Z")
     pipeline.set_rules(["features"], every="2d", window="2d")
     assert "is shorter than" in said(3, "--log", str(log), *LOG)
+
+
+def test_declared_log_files_are_the_past_of_those_who_check_from_files(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pipeline.directory / "logs").mkdir()
+    write_log(pipeline.directory / "logs" / "may.csv", 6, moves_at=9)
+    files = {"path": "logs/*.csv", "time": "at", "predicted": "said", "confidence": "surely", "label": None}
+    pipeline.set_rules(["features", "accuracy"], every="1d", window="2d", source="files", files=files)
+    assert run(pipeline, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["source"] == "check.files"
+    (policy,) = document["policies"]
+    assert policy["tenures"][0]["predictions"] == 240 * 6
+    assert policy["tenures"][0]["loss"] is None  # no column holds labels

@@ -156,7 +156,7 @@ def _chapters(
             if path is None:
                 assert declared is not None
                 path = Path(declared.path)
-                columns = {"predicted": declared.predicted, "confidence": declared.confidence, **columns}
+                columns = {**declared.model_dump(include={"time", "predicted", "confidence", "label"}), **columns}
             log = log_of(first, path if path.is_absolute() else directory / path, **columns)
             return [log_chapter(first, files, log, step=step, since=question.since, until=question.until)]
         case Past.PROMETHEUS:

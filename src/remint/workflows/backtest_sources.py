@@ -363,7 +363,7 @@ def log_of(params: Params, path: Path, **given: Any) -> Log:
         "zone": declared.zone if declared is not None and "zone" in declared.model_fields_set else "UTC",
         "label": params.task.label,
     }
-    log = {**named, **{key: value for key, value in given.items() if value is not None}}
+    log = {**named, **given}
     if log["time"] is None:
         raise ConfigError("no column is declared as the rows' time", where="task.time", hint="or give --time COLUMN")
     return Log(path=path, **log)
