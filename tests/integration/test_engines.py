@@ -46,6 +46,8 @@ def spark() -> Iterator[Any]:
 
     session = spark_session()
     session.sparkContext.setLogLevel("OFF")
+    session.conf.set("spark.sql.codegen.wholeStage", "false")  # compiling a query takes longer than a hundred rows
+    session.conf.set("spark.sql.shuffle.partitions", "1")
     yield session
     session.stop()
     gateway = SparkContext._gateway
