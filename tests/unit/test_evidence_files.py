@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from engine_examples import START, as_lists, expected, make_log, make_reference
 
+from engine_examples import START, as_lists, expected, make_log, make_reference
 from remint.adapters.engine import FileSource
 from remint.core.profile import PREDICTION
 from remint.core.registry import Champion
