@@ -1,0 +1,161 @@
+"""What Remint asks of a forge, in words that GitHub, Gitea, Forgejo and a bare repository can all answer.
+
+Only single calls are here. What makes a run repeatable (look first, then create or update) is written once, on top of
+them, in ``workflows.publish`` and ``workflows.dispatch``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Protocol
+
+
+class ForgeKind(StrEnum):
+    GITHUB = "github"
+    GITEA = "gitea"  # and Forgejo, which speaks the same
+    LOCAL = "local"
+
+
+class PullState(StrEnum):
+    OPEN = "open"
+    MERGED = "merged"
+    CLOSED = "closed"  # without being merged
+
+
+class StatusState(StrEnum):
+    PENDING = "pending"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    ERROR = "error"
+
+
+class RunState(StrEnum):
+    """Of a workflow's run. SUCCESS and UNFINISHED stand in the way of a second dispatch, FAILURE does not."""
+
+    UNFINISHED = "unfinished"
+    SUCCESS = "success"
+    FAILURE = "failure"  # failed, cancelled, timed out, skipped: whatever ended without having done the work
+
+
+class Permission(IntEnum):
+    """What a person may do with the repository; ordered."""
+
+    NONE = 0
+    READ = 1
+    WRITE = 2
+    ADMIN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    name: str  # owner/name, as the forge calls it today
+    url: str
+    default_branch: str
+    auto_merge: bool | None = None  # whether its setting allows auto-merge; None: the token may not see it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullRequest:
+    number: int
+    url: str
+    title: str
+    body: str
+    author: str
+    head: str  # the branch's name, in this repository and in no fork
+    commit: str  # that the branch pointed at
+    base: str
+    state: PullState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comment:
+    id: int
+    author: str
+    body: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """A review that approves and still stands; ``commit`` is what was looked at."""
+
+    author: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitStatus:
+    context: str
+    state: StatusState
+    description: str  # at most 140 characters
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowRun:
+    id: int
+    url: str
+    title: str
+    state: RunState
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protection:
+    """What a branch asks before it takes a merge. ``dismisses_stale``: a new commit takes approvals back."""
+
+    checks: frozenset[str] = frozenset()
+    approvals: int = 0
+    dismisses_stale: bool = False
+
+
+class Forge(Protocol):
+    """One repository on a forge, as the holder of our token.
+
+    Every call may raise ServiceError (down, rate limit: the same call may succeed later), PermissionDeniedError (which
+    permission and where it is given), ConfigError (no such repository, a request that the forge refuses) and
+    LockedError (somebody changed the same thing). Reads are tried again, writes never: after a lost answer, look.
+    """
+
+    @property
+    def kind(self) -> ForgeKind: ...
+    def whoami(self) -> str:
+        """The name under which our comments appear."""
+        ...
+
+    def repository(self) -> Repository: ...
+    def pulls(self, head: str) -> Sequence[PullRequest]:
+        """All pull requests of the branch ``head`` of this repository, whatever their state, newest first."""
+        ...
+
+    def create_pull(self, *, head: str, base: str, title: str, body: str) -> PullRequest: ...
+    def update_pull(self, number: int, *, title: str, body: str) -> PullRequest: ...
+    def close_pull(self, number: int) -> PullRequest: ...
+    def approvals(self, number: int) -> Sequence[Approval]: ...
+    def comments(self, number: int) -> Sequence[Comment]:
+        """Oldest first, all of them."""
+        ...
+
+    def create_comment(self, number: int, body: str) -> Comment: ...
+    def update_comment(self, comment: int, body: str) -> Comment: ...
+    def status(self, commit: str, context: str) -> CommitStatus | None:
+        """The newest status of that context, or None."""
+        ...
+
+    def set_status(self, commit: str, status: CommitStatus) -> None: ...
+    def dispatch(self, workflow: str, *, ref: str, inputs: Mapping[str, str]) -> str | None:
+        """Start the workflow file ``workflow`` as it is on the branch ``ref``; the run's address where the forge says."""
+        ...
+
+    def runs(self, workflow: str, *, most: int = 50) -> Sequence[WorkflowRun]:
+        """The newest runs of a workflow file, newest first; none where it never ran."""
+        ...
+
+    def protection(self, branch: str) -> Protection | None:
+        """None where the branch is not protected."""
+        ...
+
+    def permission(self, user: str) -> Permission: ...
