@@ -194,13 +194,13 @@ def silent(client: PrometheusClient, first: float, last: float, **more: Any) -> 
 def test_a_service_that_died_is_stale_and_says_since_when(client: PrometheusClient) -> None:
     error = silent(client, 60, 75)
     assert error.silence is Silence.STALE
-    assert "is of 2025-03-06T00:00:00.000000Z, 3 h 0 min before the window's end" in str(error)
+    assert "is of 2025-03-06 00:00Z, 3 h 0 min before the window's end" in str(error)
 
 
 def test_a_series_that_ended_before_the_window_is_stale_too(client: PrometheusClient) -> None:
     error = silent(client, 80, 81)
     assert error.silence is Silence.STALE
-    assert "is of 2025-03-06T00:00:00.000000Z, 9 h 0 min before" in str(error)
+    assert "is of 2025-03-06 00:00Z, 9 h 0 min before" in str(error)
 
 
 def test_nobody_asked_is_empty(client: PrometheusClient) -> None:

@@ -110,6 +110,23 @@ def test_a_running_retrain_holds_the_next_one_off_also_a_manual_one() -> None:
     assert answer({"integrity": "fired"}, history=running) is Answer.INVESTIGATE
 
 
+def test_a_brake_holds_off_every_retrain_also_a_manual_one_and_is_named() -> None:
+    frozen = History(frozen="frozen by Ada since yesterday: swapped labels")
+    assert answer({"drift": "fired"}, history=frozen) is Answer.HOLD
+    assert answer({"manual": "fired", "drift": "ok"}, history=frozen) is Answer.HOLD
+    assert answer({"integrity": "fired"}, history=frozen) is Answer.INVESTIGATE
+    assert answer({"drift": "no_data"}, history=frozen) is Answer.INCONCLUSIVE, (
+        "a brake does not make silence an answer"
+    )
+    for said in ("fired", "ok"):
+        decision = decide([rule(RuleKind.DRIFT, said)], POLICY, history=frozen, fresh_labels=500, now=NOW)
+        assert decision.reasons == ("frozen by Ada since yesterday: swapped labels", f"drift {said}")
+    assert "frozen by Ada" not in decision.summary, "nothing was due, so the brake held nothing off"
+    running = History(frozen="frozen by Ada", running="churn-20260501T110000Z-abcdef")
+    held = decide([rule(RuleKind.DRIFT, "fired")], POLICY, history=running, fresh_labels=500, now=NOW)
+    assert held.summary == "Hold: frozen by Ada"
+
+
 def test_why_it_holds_is_the_first_reason_and_what_was_silent_is_said() -> None:
     rules = [rule(RuleKind.DRIFT, "fired"), rule(RuleKind.ACCURACY, "error")]
     decision = decide(rules, POLICY, history=History(retrains_at=(NOW,)), fresh_labels=500, now=NOW)
@@ -221,7 +238,7 @@ def test_the_budget_of_a_week_holds_and_says_until_when() -> None:
     due = [rule(RuleKind.DRIFT, "fired")]
     found = decide(due, policy, history=history, fresh_labels=500, now=NOW)
     assert found.answer is Answer.HOLD
-    assert found.summary == "Hold: the budget of 2 retrains a week is spent until 2026-05-02T12:00:00.000000Z"
+    assert found.summary == "Hold: the budget of 2 retrains a week is spent until 2026-05-02 12:00Z"
     later = NOW + timedelta(days=1)
     assert decide(due, policy, history=history, fresh_labels=500, now=later).answer is Answer.RETRAIN
 

@@ -17,7 +17,7 @@ import numpy as np
 from remint.adapters.datafile import MISSING_CATEGORY, canonical_texts
 from remint.adapters.engine_files import FileGroup, first_line, group_files
 from remint.adapters.engine_open import Engine, open_group, require
-from remint.core.document import format_time
+from remint.core.document import readable_time
 from remint.core.profile import PREDICTION, Counts, Reference
 from remint.core.schema import canonical_label
 from remint.core.signals import FeedbackCounts, WindowCounts
@@ -156,8 +156,8 @@ def _classes(values: list[Any], group: FileGroup) -> list[str | None]:
 
 
 def _empty(source: FileSource, start: datetime | None, end: datetime | None) -> NoDataError:
-    after = "" if start is None else f" from {format_time(start)}"
-    before = "" if end is None else f" until {format_time(end)}"
+    after = "" if start is None else f" from {readable_time(start)}"
+    before = "" if end is None else f" until {readable_time(end)}"
     return NoDataError(f"no rows{after}{before}", silence=Silence.EMPTY, where=source.path)
 
 

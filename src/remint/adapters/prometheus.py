@@ -23,7 +23,7 @@ from urllib3 import exceptions as transport
 from urllib3.util.retry import Retry
 
 from remint.adapters.prometheus_access import Access, access_from_environment
-from remint.core.document import format_time
+from remint.core.document import readable_time
 from remint.errors import AmbiguousSeriesError, ConfigError, NoDataError, RemintError, ServiceError, Silence
 
 #: Labels that tell apart the processes of one service; everything else that differs is a question to the user.
@@ -156,7 +156,7 @@ class PrometheusClient:
         """The largest value of a gauge over instance, pod and job at ``at``. NoDataError where there is none."""
         found = self.query(selector(metric, matchers), at)
         if not found:
-            message = f"no series {selector(metric, matchers)} at {format_time(at)}"
+            message = f"no series {selector(metric, matchers)} at {readable_time(at)}"
             raise NoDataError(message, silence=Silence.NO_SERIES, where=self.url)
         refuse_ambiguous(metric, (s.labels for s in found), known=set(matchers))
         return max(s.last for s in found)
@@ -210,7 +210,7 @@ class PrometheusClient:
         """Nothing came: a filter that holds nothing back is not an absent series, and that not one that ended."""
         if _COMPARISON.search(_LITERALS.sub(" ", promql)):
             return NoDataError(
-                f"{promql} answers with nothing at {format_time(at)}: what it compares does not hold, or is absent",
+                f"{promql} answers with nothing at {readable_time(at)}: what it compares does not hold, or is absent",
                 silence=Silence.EMPTY,
                 where=self.url,
                 hint="`> bool 5` instead of `> 5` answers with 0 or 1",
@@ -221,13 +221,13 @@ class PrometheusClient:
         if seen is not None:
             last = datetime.fromtimestamp(seen, tz=at.tzinfo)
             return NoDataError(
-                f"{promql} answers with nothing at {format_time(at)}, and last did about {format_time(last)}",
+                f"{promql} answers with nothing at {readable_time(at)}, and last did about {readable_time(last)}",
                 silence=Silence.STALE,
                 where=self.url,
                 hint="did its scrape or its service end then?",
             )
         return NoDataError(
-            f"{promql} answers with nothing at {format_time(at)}",
+            f"{promql} answers with nothing at {readable_time(at)}",
             silence=Silence.NO_SERIES,
             where=self.url,
             hint="check its names and labels",

@@ -27,7 +27,7 @@ from remint.adapters.prometheus import (
     to_milliseconds,
 )
 from remint.adapters.prometheus_silence import why_no_series
-from remint.core.document import format_time
+from remint.core.document import readable_time
 from remint.core.profile import Counts, Reference
 from remint.errors import ConfigError, DataError, NoDataError, Silence
 
@@ -181,8 +181,8 @@ def find_drops(
         unread = [key for key in wanted if not found.get(key)]
         if unread:
             raise NoDataError(
-                f"{selector(metric, dict(unread[0]))} was reset between {format_time(start)} and {format_time(end)},"
-                " but no raw sample shows it",
+                f"{selector(metric, dict(unread[0]))} was reset between {readable_time(start)} and"
+                f" {readable_time(end)}, but no raw sample shows it",
                 silence=Silence.COUNTER_RESET,
                 where=client.url,
                 hint="downsampled, or raw samples are gone: a shorter window, or `check.no_data.counter_reset`",

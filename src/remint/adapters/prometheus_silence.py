@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from remint.adapters.prometheus import Labels, PrometheusClient, selector, span
-from remint.core.document import format_time
+from remint.core.document import readable_time
 from remint.errors import NoDataError, RetentionError, Silence, did_you_mean
 
 #: The newest sample may be that much older than the window's end: some failed scrapes, and Prometheus's own look-back.
@@ -52,7 +52,7 @@ def why_no_series(
     found = client.query(f"count by ({labels}) (last_over_time({metric}[{span(max(end - start, _HOUR))}]))", end)
     if not found:
         return NoDataError(
-            f"no series {metric} at all between {format_time(start)} and {format_time(end)}",
+            f"no series {metric} at all between {readable_time(start)} and {readable_time(end)}",
             silence=Silence.NO_SERIES,
             where=client.url,
             hint="does this Prometheus scrape the service? Its /targets page says",
@@ -63,7 +63,7 @@ def why_no_series(
         if wanted not in values:
             shown = ", ".join(repr(v) for v in values[:5]) + (", ..." if len(values) > 5 else "")
             return NoDataError(
-                f"no series {chosen} between {format_time(start)} and {format_time(end)}: no {name} is {wanted!r},"
+                f"no series {chosen} between {readable_time(start)} and {readable_time(end)}: no {name} is {wanted!r},"
                 f" there is {shown}",
                 silence=Silence.NO_SERIES,
                 where=client.url,
@@ -71,7 +71,7 @@ def why_no_series(
             )
         left = [known for known in left if known.get(name, "") == wanted]
     return NoDataError(
-        f"no series {chosen} between {format_time(start)} and {format_time(end)}",
+        f"no series {chosen} between {readable_time(start)} and {readable_time(end)}",
         silence=Silence.NO_SERIES,
         where=client.url,
         hint="it has just appeared, or the scrape fails: try again",
@@ -104,7 +104,7 @@ def last_seen(client: PrometheusClient, chosen: str, *, at: datetime, back: time
 
 def _stale(client: PrometheusClient, chosen: str, seen: datetime, end: datetime) -> NoDataError:
     return NoDataError(
-        f"the newest sample of {chosen} is of {format_time(seen)}, {_spoken(end - seen)} before the window's end",
+        f"the newest sample of {chosen} is of {readable_time(seen)}, {_spoken(end - seen)} before the window's end",
         silence=Silence.STALE,
         where=client.url,
         hint="the service or its scrape ended then: look at /targets",
@@ -145,8 +145,8 @@ def refuse_short_retention(
             first = datetime.fromtimestamp(float(answer[0].times[0]), tz=UTC)
             if client.query(f"count(min_over_time({chosen}[{span(step)}]) > 0)", first):
                 raise RetentionError(
-                    f"has nothing from before about {format_time(first)}, and the window begins at"
-                    f" {format_time(start)}; the counters were not at 0 then",
+                    f"has nothing from before about {readable_time(first)}, and the window begins at"
+                    f" {readable_time(start)}; the counters were not at 0 then",
                     where=client.url,
                     hint="it keeps less than check.window, or is younger than the service: a shorter window, --since",
                 )

@@ -42,6 +42,7 @@ def show(decision: Json, *, recorded: bool) -> None:
 
 def explain(decision: Json, *, recorded: bool) -> None:
     """All of it: each rule with its evidence, every field of every role, the drifted ones bin by bin; to stderr."""
+    from rich.padding import Padding
     from rich.text import Text
 
     _headline(decision)
@@ -57,14 +58,18 @@ def explain(decision: Json, *, recorded: bool) -> None:
         stderr.print(_bins(field), width=_WIDTH)
     stderr.print()
     stderr.print(
-        Text(
-            f"  By chance alone, this check's statistical rules retrain with a probability of at most "
-            f"{decision['alpha']:.2g}, all together.\n"
-            "  sigma: how far the field moved, in its own standard deviations. could see: the smallest shift that this\n"
-            "  check would have found in four of five cases. share: of all that moved. p: that it moved by no more than\n"
-            "  the rule calls material, adjusted for the number of fields.",
-            style="dim",
-        )
+        Padding(
+            Text(
+                "By chance alone, this check's statistical rules retrain with a probability of at most "
+                f"{decision['alpha']:.2g}, all together. sigma: how far a field moved, in its own standard deviations. "
+                "could see: the smallest shift that this check would have found in four of five cases. share: of all "
+                "that moved. p: that it moved by no more than is called material, adjusted for the number of fields.",
+                style="dim",
+            ),
+            (0, 2),
+        ),
+        width=_WIDTH,
+        soft_wrap=False,
     )
     where = f"recorded in the ledger as {decision['run_id']}" if recorded else "dry run: not recorded in the ledger"
     stderr.print(Text(f"  {where}", style="dim"))
@@ -79,20 +84,25 @@ def histograms(reference: Sequence[int], current: Sequence[int]) -> tuple[str, s
 
 
 def _headline(decision: Json) -> None:
+    from rich.padding import Padding
+    from rich.table import Table
     from rich.text import Text
 
     answer = decision["answer"]
     sentence = decision["summary"].split(": ", 1)[-1]
-    stderr.print(Text.assemble((answer, _COLOURS[answer]), "  ", sentence))
-    for reason in decision["reasons"]:
-        if reason not in sentence:
-            stderr.print(Text(f"  - {reason}"))
+    stderr.print(Text.assemble((answer, _COLOURS[answer]), "  ", sentence), width=_WIDTH, soft_wrap=False)
+    reasons = [reason for reason in decision["reasons"] if reason not in sentence]
+    if reasons:
+        listed = Table.grid(padding=(0, 1, 0, 0))
+        for reason in reasons:
+            listed.add_row("  -", Text(reason))
+        stderr.print(listed, width=_WIDTH, soft_wrap=False)
     window = decision["window"]
     span = f"{_short(window['start'])} to {_short(window['end'])}" if window else "empty"
     champion = decision["champion"]
     fresh = "unknown" if decision["fresh_labels"] is None else decision["fresh_labels"]
     said = f"{decision['rows']} predictions of {champion['version'] or champion['tag']}, window {span}"
-    stderr.print(Text(f"  {said}, {fresh} fresh labels", style="dim"))
+    stderr.print(Padding(Text(f"{said}, {fresh} fresh labels", style="dim"), (0, 2)), width=_WIDTH, soft_wrap=False)
 
 
 def _rules(rules: Sequence[Json], *, with_evidence: bool = False) -> Table:

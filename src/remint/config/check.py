@@ -51,7 +51,7 @@ class SlowDriftRule(RuleSection):
 
     kind: Literal["slow_drift"]
     role: Literal["feature", "prediction", "confidence"] = "feature"
-    material_psi: Annotated[float, Field(ge=0)] = 0.02
+    material_psi: Annotated[float, Field(ge=0)] = 0.005
 
 
 class IntegrityRule(RuleSection):
@@ -180,6 +180,7 @@ class FilesSource(Section):
     confidence: str  # column of its probability
     label: str | None = None  # column of the label, null where there is none yet
     engine: Literal["polars", "duckdb", "spark"] = "polars"
+    memory_bytes: PositiveCount | None = None  # polars: of the whole process; null is faster
 
 
 class NoData(Section):

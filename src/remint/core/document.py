@@ -113,6 +113,14 @@ def format_time(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def readable_time(at: datetime) -> str:
+    """For sentences: ``2026-05-01 00:00Z``, with seconds where there are any. Not to be parsed."""
+    if at.tzinfo is None:
+        raise ValueError("a time without a zone")
+    at = at.astimezone(UTC)
+    return at.strftime("%Y-%m-%d %H:%M:%SZ" if at.second or at.microsecond else "%Y-%m-%d %H:%MZ")
+
+
 def parse_time(text: str, *, where: str | None = None) -> datetime:
     """An aware UTC datetime from RFC 3339; raises DocumentError for anything else, also for a time without a zone."""
     try:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from remint.core.document import format_time
+from remint.core.document import readable_time
 from remint.core.profile import PREDICTION
 from remint.core.signals import FeedbackCounts, WindowCounts
 from remint.errors import NoDataError, Silence
@@ -64,7 +64,7 @@ class CountsHistory:
         NoDataError where none of the steps was covered (NO_SERIES) or nothing was counted (EMPTY).
         """
         steps = self._slice(first, last)
-        between = f"between {format_time(self.time(steps.start))} and {format_time(self.time(steps.stop))}"
+        between = f"between {readable_time(self.time(steps.start))} and {readable_time(self.time(steps.stop))}"
         if not self.covered[steps].any():
             raise NoDataError(f"nothing was sampled {between}", silence=Silence.NO_SERIES)
         counts = {field: table[steps].sum(axis=0) for field, table in self.counts.items()}

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from remint.core.detector import Detection, FieldEvidence, detect, judged_from
-from remint.core.document import finite, format_time
+from remint.core.document import finite, format_time, readable_time
 from remint.core.profile import FieldRole, Reference
 from remint.core.signals import WindowCounts, no_data, too_few
 from remint.core.trigger import RuleKind, RuleResult, RuleState
@@ -49,7 +49,7 @@ def slow_drift_rule(
     used = [(start, w.counts) for start, w in windows if w.rows >= min_rows and start < now and now - start >= wait]
     if not used:
         reason = (
-            f"only time since the promotion shows how much is ordinary: judged from {format_time(promoted_at + wait)}"
+            f"only time since the promotion shows how much is ordinary: judged from {readable_time(promoted_at + wait)}"
         )
         return no_data(name, RuleKind.SLOW_DRIFT, reason, silence=Silence.TOO_FEW)
     found = detect(
@@ -96,7 +96,7 @@ def _quiet(found: Detection, role: FieldRole, material_psi: float) -> str:
 
 def _describe(field: FieldEvidence) -> str:
     shift = f"{math.sqrt(field.psi):.2f} sigma (PSI {field.psi:.3f})"
-    return f"{field.field} by {shift} in {field.rows} rows since {format_time(field.start)}"
+    return f"{field.field} by {shift} in {field.rows} rows since {readable_time(field.start)}"
 
 
 def _finding(rule: str, field: FieldEvidence, found: Detection, material_psi: float) -> Finding:

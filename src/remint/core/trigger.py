@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from remint.core.condition import AnyOf, Condition, holds
-from remint.core.document import format_time
+from remint.core.document import format_time, readable_time
 from remint.core.verdict import Finding
 from remint.errors import Silence
 
@@ -101,10 +101,14 @@ class TriggerPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What the ledger knows: when retrains were asked for or finished, and the run id of one that runs now."""
+    """What the ledger knows: when retrains were asked for or finished, and the run id of one that runs now.
+
+    ``frozen`` says who pulled the brake and why, such as ``frozen by Ada since ...: the labels are wrong``.
+    """
 
     retrains_at: tuple[datetime, ...] = ()
     running: str | None = None
+    frozen: str | None = None
 
     @property
     def last_retrain_at(self) -> datetime | None:
@@ -133,7 +137,7 @@ def remember(
     since = now if active_since is None else active_since
     if hold_for is None or now - since >= hold_for:
         return replace(rule, active_since=since)
-    waits = f"{rule.reason}; not yet for {_span(hold_for)}, only since {format_time(since)}"
+    waits = f"{rule.reason}; not yet for {_span(hold_for)}, only since {readable_time(since)}"
     return replace(rule, fired=False, active_since=since, reason=waits)
 
 
@@ -147,7 +151,8 @@ def decide(
 ) -> Decision:
     """The answer, in this order; the first that applies wins.
 
-    1. A retrain that runs holds the next one off, also a manual one. (INVESTIGATE is still said: it trains nothing.)
+    1. A brake that is on, or a retrain that runs, holds the next one off, also a manual one. (INVESTIGATE is still
+       said: it trains nothing.) A brake is named in every HOLD.
     2. Manual: RETRAIN, whatever the rules say; a person has given a reason.
     3. Integrity, a rule that asks for a person, or a silence that does: INVESTIGATE. Drift of broken data is not a
        reason to learn from it.
@@ -167,14 +172,15 @@ def decide(
     silent = _silent(rules)
 
     def decision(answer: Answer, summary: str, because: Sequence[RuleResult], *more: str) -> Decision:
-        reasons = (*(r.reason for r in because), *more, *silent)
+        braked = (history.frozen,) if answer is Answer.HOLD and history.frozen is not None else ()
+        reasons = (*braked, *(r.reason for r in because), *more, *silent)
         return Decision(answer=answer, summary=summary, reasons=tuple(dict.fromkeys(reasons)), rules=tuple(rules))
 
     if broken and not manual:
         return decision(Answer.INVESTIGATE, f"Investigate, do not train: {_headline(broken)}", broken + wants)
     wanted = manual + [rule for rule in broken if rule.fired] + wants if manual else wants if is_due else []
-    if wanted and history.running is not None:
-        hold = f"retrain {history.running} is running"
+    hold = history.frozen or (None if history.running is None else f"retrain {history.running} is running")
+    if wanted and hold is not None:
         return decision(Answer.HOLD, f"Hold: {hold}", (), hold, *(r.reason for r in wanted))
     if manual:
         return decision(Answer.RETRAIN, f"Retrain by hand: {manual[0].reason}", wanted)
@@ -247,11 +253,11 @@ def _held_off(policy: TriggerPolicy, history: History, now: datetime) -> str | N
     """Why a retrain that is due has to wait, or None."""
     last = history.last_retrain_at
     if last is not None and now - last < policy.cooldown:
-        return f"cooling down until {format_time(last + policy.cooldown)} after the retrain of {format_time(last)}"
+        return f"cooling down until {readable_time(last + policy.cooldown)} after the retrain of {readable_time(last)}"
     week = sorted(at for at in history.retrains_at if now - at < _WEEK)
     if policy.retrains_a_week is not None and len(week) >= policy.retrains_a_week:
         free_at = week[len(week) - policy.retrains_a_week] + _WEEK
-        return f"the budget of {policy.retrains_a_week} retrains a week is spent until {format_time(free_at)}"
+        return f"the budget of {policy.retrains_a_week} retrains a week is spent until {readable_time(free_at)}"
     return None
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from remint.config import Check, CostRule
 from remint.core.backtest import Asked, Backtest, Loss, Prices, Retrain, Tenure, accuracy_lost
 from remint.core.budget import alpha_of_check
-from remint.core.document import format_time
+from remint.core.document import format_time, readable_time
 from remint.core.profile import Reference
 from remint.core.signals import ChampionAccuracy
 from remint.core.trigger import Answer, Decision, History, decide
@@ -76,7 +76,7 @@ def replay(
     if total == 0:
         start, end = chapters[0].recording.start, chapters[-1].recording.end
         raise NoDataError(
-            f"the history, {format_time(start)} to {format_time(end)}, is shorter than check.window and one check",
+            f"the history, {readable_time(start)} to {readable_time(end)}, is shorter than check.window and one check",
             hint="a longer history, or a shorter check.window",
         )
     for chapter, schedule in zip(chapters, schedules, strict=True):

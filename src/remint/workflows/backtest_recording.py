@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from remint.core.document import format_time
+from remint.core.document import format_time, readable_time
 from remint.core.history import CountsHistory
 from remint.core.profile import PREDICTION
 from remint.core.signals import FeedbackCounts, WindowCounts
@@ -96,7 +96,7 @@ class StepRecording:
 
     def counts(self, start: datetime, end: datetime) -> WindowCounts:
         first, last = self._steps(start, end)
-        between = f"between {format_time(start)} and {format_time(end)}"
+        between = f"between {readable_time(start)} and {readable_time(end)}"
         sampled_until = int(self._sampled_until[last])
         if sampled_until <= first:
             raise NoDataError(f"nothing was sampled {between}", silence=Silence.NO_SERIES)
@@ -233,7 +233,8 @@ class WindowRecording:
         found = [window.counts for window in self._tiles(start, end) if window.counts is not None]
         if not found:
             raise NoDataError(
-                f"no predictions recorded between {format_time(start)} and {format_time(end)}", silence=Silence.EMPTY
+                f"no predictions recorded between {readable_time(start)} and {readable_time(end)}",
+                silence=Silence.EMPTY,
             )
         names = set(found[0].counts).intersection(*(one.counts for one in found))
         counts = KnownCounts({name: np.sum([one.counts[name] for one in found], axis=0) for name in sorted(names)})
@@ -258,8 +259,8 @@ class WindowRecording:
             ]
             if not fitting:
                 raise NoDataError(
-                    f"the ledger has no window that ends at {format_time(reached)} and fits into one from "
-                    f"{format_time(start)}",
+                    f"the ledger has no window that ends at {readable_time(reached)} and fits into one from "
+                    f"{readable_time(start)}",
                     silence=Silence.NO_SERIES,
                 )
             tile = min(fitting, key=lambda window: (window.start, abs(window.end - reached)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar, cast
 
-from remint.core.document import format_time
+from remint.core.document import readable_time
 from remint.core.signals import FeedbackCounts, WindowCounts
 from remint.errors import NoDataError, RemintError
 from remint.workflows.champion import ChampionFiles
@@ -82,7 +82,7 @@ def refuse_empty(files: ChampionFiles, start: datetime, end: datetime) -> None:
     """NoDataError for a window that ends before it begins."""
     if start >= end:
         raise NoDataError(
-            f"the window ends at {format_time(end)}, before it begins at {format_time(start)}",
+            f"the window ends at {readable_time(end)}, before it begins at {readable_time(start)}",
             where=files.champion.tag,
             hint="it begins with the champion's promotion at the earliest",
         )

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from remint.adapters.engine import FileSource, count_feedback, count_files
-from remint.core.document import format_time
+from remint.core.document import readable_time
 from remint.core.signals import FeedbackCounts, WindowCounts
 from remint.errors import ConfigError, NoDataError, Silence
 from remint.workflows.champion import ChampionFiles
@@ -57,7 +57,7 @@ class FilesEvidence:
         begin = max(start, self.files.champion.assigned_at)
         if begin >= end:
             raise NoDataError(
-                f"the champion was promoted at {format_time(begin)}, after the window's end at {format_time(end)}",
+                f"the champion was promoted at {readable_time(begin)}, after the window's end at {readable_time(end)}",
                 silence=Silence.EMPTY,
                 where=self.files.champion.tag,
             )

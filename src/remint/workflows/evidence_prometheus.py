@@ -9,7 +9,7 @@ from remint.adapters.prometheus import PrometheusClient
 from remint.adapters.prometheus_counts import BINS, increases, window_counts
 from remint.adapters.prometheus_history import FEEDBACK
 from remint.adapters.prometheus_silence import refuse_short_retention, refuse_stale
-from remint.core.document import format_time
+from remint.core.document import readable_time
 from remint.core.feedback import Outcome
 from remint.core.label_delay import delay_from_buckets
 from remint.core.profile import PREDICTION
@@ -55,7 +55,7 @@ class PrometheusEvidence:
         rows = int(counts[PREDICTION].sum())
         if rows == 0:
             raise NoDataError(
-                f"no predictions of the champion between {format_time(start)} and {format_time(end)}:"
+                f"no predictions of the champion between {readable_time(start)} and {readable_time(end)}:"
                 " its series are there and did not rise",
                 silence=Silence.EMPTY,
                 where=self._client.url,
@@ -114,7 +114,7 @@ class PrometheusEvidence:
         if resets and self._refuse_resets:
             raise NoDataError(
                 f"a process of the service began anew {resets} time{'s' if resets > 1 else ''} between"
-                f" {format_time(start)} and {format_time(end)}",
+                f" {readable_time(start)} and {readable_time(end)}",
                 silence=Silence.COUNTER_RESET,
                 where=self._client.url,
                 hint="check.no_data.counter_reset: count takes the counts as they are: they are exact",

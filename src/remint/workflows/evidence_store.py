@@ -8,7 +8,7 @@ from typing import Final
 
 from remint.adapters.feedback_store import FeedbackStore, open_store
 from remint.adapters.prediction_log import count_predictions
-from remint.core.document import format_time
+from remint.core.document import readable_time
 from remint.core.feedback import Answer
 from remint.core.label_delay import delay_from_seconds
 from remint.core.release import Track
@@ -35,7 +35,7 @@ class StoreEvidence:
             found = count_predictions(logged, reference)
         if found.rows + found.malformed_rows == 0:
             raise NoDataError(
-                f"no predictions of the champion between {format_time(start)} and {format_time(end)}",
+                f"no predictions of the champion between {readable_time(start)} and {readable_time(end)}",
                 silence=Silence.EMPTY,
             )
         return found

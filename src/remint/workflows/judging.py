@@ -6,10 +6,10 @@ back-test says what the check would have said.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, assert_never
+from typing import Any, TypeVar, assert_never
 
 from remint import config
 from remint.core.accuracy import anchored_starts
@@ -27,8 +27,10 @@ from remint.core.rule_limits import age_rule, manual_rule, promql_rule, volume_r
 from remint.core.rule_slow_drift import slow_drift_rule
 from remint.core.signals import ChampionAccuracy, FeedbackCounts, WindowCounts, no_answer
 from remint.core.trigger import RuleKind, RuleResult, TriggerPolicy, remember
-from remint.errors import ConfigError, NoDataError, RemintError, Silence
+from remint.errors import ConfigError, NoDataError, RemintError, RetentionError, Silence
 from remint.workflows.evidence import Evidence
+
+T = TypeVar("T")
 
 _STATISTICAL = (
     config.DriftRule,
@@ -158,7 +160,7 @@ class _Bench:
                 starts = restarts(watched.promoted_at, moment.end, check.every)
                 return slow_drift_rule(
                     name,
-                    [(start, self.evidence.counts(start, moment.end)) for start in starts],
+                    self._since(starts, self.evidence.counts),
                     watched.reference,
                     role=FieldRole(rule.role),
                     material_psi=rule.material_psi,
@@ -258,7 +260,25 @@ class _Bench:
     def _feedback_by_start(self) -> list[tuple[datetime, FeedbackCounts]]:
         self._refuse_empty()
         starts = anchored_starts(self.watched.promoted_at, self.moment.end, self.check.window)
-        return [(start, self.evidence.feedback(start, self.moment.end)) for start in starts]
+        return self._since(starts, self.evidence.feedback)
+
+    def _since(self, starts: Sequence[datetime], ask: Callable[[datetime, datetime], T]) -> list[tuple[datetime, T]]:
+        """What was counted from each start until now. A start that is too new or too old to tell may be left out, as
+        long as one is left: evidence since any of them is valid by itself. Everything else is no answer."""
+        found: list[tuple[datetime, T]] = []
+        untold: RemintError | None = None
+        for start in starts:
+            try:
+                found.append((start, ask(start, self.moment.end)))
+            except RetentionError as error:
+                untold = error
+            except NoDataError as error:
+                if error.silence is not Silence.EMPTY:
+                    raise
+                untold = untold or error
+        if not found and untold is not None:
+            raise untold
+        return found
 
     def _refuse_empty(self) -> None:
         if self.moment.start >= self.moment.end:

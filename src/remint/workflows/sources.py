@@ -15,6 +15,7 @@ from remint.config import Source
 from remint.errors import ConfigError
 from remint.workflows.champion import ChampionFiles
 from remint.workflows.evidence import Evidence
+from remint.workflows.evidence_files import FilesEvidence
 from remint.workflows.evidence_prometheus import PrometheusEvidence
 from remint.workflows.evidence_store import StoreEvidence
 
@@ -55,6 +56,10 @@ class Sources:
         timeout_seconds = self.check.prometheus.timeout_seconds
         return PrometheusClient(self.prometheus_url, timeout_seconds=timeout_seconds, environ=self.environ)
 
+    @property
+    def memory_bytes(self) -> int | None:
+        return None if self.check.files is None else self.check.files.memory_bytes
+
     def files(self) -> FileSource:
         declared = self.check.files
         if declared is None:
@@ -85,8 +90,12 @@ def open_evidence(sources: Sources, champion: ChampionFiles, *, end: datetime, n
         case Source.LOG:
             return store or StoreEvidence(None, champion)
         case Source.FILES:
-            from remint.workflows.evidence_files import FilesEvidence
-
-            return FilesEvidence(sources.files(), champion, directory=sources.directory, now=now)
+            return FilesEvidence(
+                source=sources.files(),
+                files=champion,
+                directory=sources.directory,
+                now=now,
+                memory_bytes=sources.memory_bytes,
+            )
         case _:
             assert_never(sources.source)
