@@ -64,6 +64,12 @@ class ConfigError(RemintError):
     code = "config"
 
 
+class PermissionDeniedError(ConfigError):
+    """The forge knows our token and does not let it do this; the hint names the permission and where it is given."""
+
+    code = "permission"
+
+
 class RetentionError(ConfigError):
     """The window begins before what the monitoring server keeps."""
 
@@ -135,6 +141,12 @@ class LockedError(RemintError):
 
     exit_code = ExitCode.SERVICE
     code = "locked"
+
+
+class FrozenError(LockedError):
+    """Somebody pulled the brake (``remint freeze``): nothing moves forward until it is released."""
+
+    code = "frozen"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

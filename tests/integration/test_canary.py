@@ -197,6 +197,27 @@ def test_a_verdict_of_another_release_or_step_is_refused(world: World, tmp_path:
     assert world.run("step", "--verdict", str(target))[0] == 2
 
 
+def test_a_brake_stops_every_step_forward_and_no_rollback(world: World) -> None:
+    def brake(*command: str) -> None:
+        assert main([*command, "--reason", "swapped labels", "--by", "Ada"]) == 0
+
+    brake("freeze")
+    code, _, err = world.run("start", "--bundle", B)
+    assert code == 4
+    assert "no start of a release: frozen by Ada since" in err
+    assert "swapped labels" in err
+    brake("unfreeze")
+    world.ok("start", "--bundle", B)
+    brake("freeze")
+    world.traffic(1_500)
+    before = STATE.read_bytes()
+    assert world.run("step", "--store", f"sqlite:///{world.store}")[0] == 4
+    assert world.run("promote")[0] == 4
+    assert STATE.read_bytes() == before
+    world.ok("rollback", "--reason", "complaints")
+    assert world.state.canary is None
+
+
 def test_traffic_goes_back_although_origin_is_down_and_the_record_follows(world: World, tmp_path: Path) -> None:
     world.ok("start", "--bundle", B)
     (tmp_path / "origin.git").rename(tmp_path / "gone.git")

@@ -16,13 +16,16 @@ from remint.core.ledger import (
     LedgerEvent,
     acceptances,
     check_memory,
+    freezes,
+    frozen,
     is_run_id,
     new_run_id,
     parse_ledger,
+    refuse_frozen,
     running_retrain,
     settled,
 )
-from remint.errors import DocumentError
+from remint.errors import DocumentError, FrozenError
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 RUN = "churn-20261121T040000Z-1a2b3c"
@@ -119,6 +122,28 @@ def test_what_a_check_remembers_is_of_this_champion_only() -> None:
     other = decided("HOLD", hours_ago=0, reference="sha256:other", active={"wrong": since})
     assert memory(*entries, other).active == {}
     assert memory(*entries, other).spent_alpha == pytest.approx(0.002)
+
+
+def test_the_brake_is_on_until_it_is_released_and_then_all_of_it() -> None:
+    ada = entry(LedgerEvent.FREEZE, hours_ago=3, by="Ada", reason="swapped labels")
+    kim = entry(LedgerEvent.FREEZE, hours_ago=2, by="Kim", reason="audit", run_id=OTHER)
+    released = entry(LedgerEvent.UNFREEZE, hours_ago=1, by="Ada", reason="repaired")
+    assert frozen([]) is None
+    brake = frozen([ada, kim])
+    assert (brake and brake.by, len(freezes([ada, kim]))) == ("Kim", 2)
+    assert str(brake) == "frozen by Kim since 2026-11-21T10:00:00.000000Z: audit"
+    assert frozen([ada, kim, released]) is None
+    again = frozen([ada, released, kim])
+    assert again is not None
+    refuse_frozen([ada, released], what="retrain")
+    with pytest.raises(FrozenError, match=r"no retrain: frozen by Ada since .*: swapped labels"):
+        refuse_frozen([ada], what="retrain")
+    assert memory(ada).history.frozen == "frozen by Ada since 2026-11-21T09:00:00.000000Z: swapped labels"
+    assert memory(ada, released).history.frozen is None
+
+
+def test_a_brake_without_a_name_is_still_a_brake() -> None:
+    assert str(frozen([entry(LedgerEvent.FREEZE)])).startswith("frozen by unknown since ")
 
 
 def test_an_unknown_outcome_is_an_error() -> None:

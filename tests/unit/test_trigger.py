@@ -115,9 +115,7 @@ def test_a_brake_holds_off_every_retrain_also_a_manual_one_and_is_named() -> Non
     assert answer({"drift": "fired"}, history=frozen) is Answer.HOLD
     assert answer({"manual": "fired", "drift": "ok"}, history=frozen) is Answer.HOLD
     assert answer({"integrity": "fired"}, history=frozen) is Answer.INVESTIGATE
-    assert answer({"drift": "no_data"}, history=frozen) is Answer.INCONCLUSIVE, (
-        "a brake does not make silence an answer"
-    )
+    assert answer({"drift": "no_data"}, history=frozen) is Answer.INCONCLUSIVE, "a brake is no answer to silence"
     for said in ("fired", "ok"):
         decision = decide([rule(RuleKind.DRIFT, said)], POLICY, history=frozen, fresh_labels=500, now=NOW)
         assert decision.reasons == ("frozen by Ada since yesterday: swapped labels", f"drift {said}")

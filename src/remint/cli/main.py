@@ -23,6 +23,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "check": ("check", "ask for drift, lost accuracy or new data; write decision.json"),
     "watch": ("watch", "publish drift, estimated accuracy and decisions as Prometheus metrics"),
     "backtest": ("backtest", "replay the rules over the past: how many retrains, when, why, at what cost"),
+    "freeze": ("freeze", "pull the brake: no retrain, no publishing, no promotion; rollback stays free"),
+    "unfreeze": ("unfreeze", "release the brake"),
     "ledger": ("ledger", "show the append-only record of decisions"),
     "retrain": ("retrain", "reproduce the pipeline on curated feedback, on a branch of its own"),
     "feedback": ("feedback", "export curated feedback as a training file"),

@@ -16,7 +16,7 @@ from typing import Any, Final, assert_never
 
 from remint.core.document import canonical_json, format_time, parse_time
 from remint.core.trigger import Answer, History
-from remint.errors import DocumentError, did_you_mean
+from remint.errors import DocumentError, FrozenError, did_you_mean
 
 SCHEMA: Final = "remint/ledger/1.0"
 _SCHEMA = re.compile(r"remint/ledger/(?P<major>\d+)\.\d+")
@@ -34,6 +34,8 @@ class LedgerEvent(StrEnum):
     ACCEPTANCE = "acceptance"
     CANARY = "canary"
     MANUAL = "manual"
+    FREEZE = "freeze"
+    UNFREEZE = "unfreeze"
 
 
 class RetrainOutcome(StrEnum):
@@ -166,11 +168,50 @@ def check_memory(entries: Sequence[LedgerEntry], *, reference: str, now: datetim
     active = mine[-1].data.get("active", {}) if mine else {}
     return CheckMemory(
         history=History(
-            retrains_at=tuple(sorted({**asked, **ended}.values())), running=running.run_id if running else None
+            retrains_at=tuple(sorted({**asked, **ended}.values())),
+            running=running.run_id if running else None,
+            frozen=str(brake) if (brake := frozen(entries)) else None,
         ),
         active={name: parse_time(at) for name, at in active.items()},
         spent_alpha=sum(float(e.data.get("alpha", 0.0)) for e in mine),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """The brake: who pulled it, when and why. It stops what moves forward, never a rollback."""
+
+    at: datetime
+    by: str
+    reason: str
+    run_id: str
+
+    def __str__(self) -> str:
+        return f"frozen by {self.by} since {format_time(self.at)}: {self.reason}"
+
+
+def freezes(entries: Iterable[LedgerEntry]) -> tuple[Freeze, ...]:
+    """Every brake that was pulled since the last UNFREEZE, which releases all of them; oldest first."""
+    standing: list[Freeze] = []
+    for entry in entries:
+        if entry.event is LedgerEvent.UNFREEZE:
+            standing.clear()
+        elif entry.event is LedgerEvent.FREEZE:
+            by, reason = (str(entry.data.get(key) or "unknown") for key in ("by", "reason"))
+            standing.append(Freeze(at=entry.at, by=by, reason=reason, run_id=entry.run_id))
+    return tuple(standing)
+
+
+def frozen(entries: Iterable[LedgerEntry]) -> Freeze | None:
+    """The newest brake that is on, None where the way is free."""
+    return max(freezes(entries), key=lambda freeze: freeze.at, default=None)
+
+
+def refuse_frozen(entries: Iterable[LedgerEntry], *, what: str, where: str | None = None) -> None:
+    """Raises FrozenError, naming who and why, where a brake is on; ``what`` is what was about to be done."""
+    brake = frozen(entries)
+    if brake is not None:
+        raise FrozenError(f"no {what}: {brake}", where=where, hint="remint unfreeze releases it")
 
 
 def settled(entries: Iterable[LedgerEntry], decision: str) -> LedgerEntry | None:

@@ -26,7 +26,7 @@ from remint.config import Params
 from remint.core import rollout
 from remint.core.document import canonical_json, format_time
 from remint.core.judge import Answer
-from remint.core.ledger import LedgerEntry, LedgerEvent, new_run_id
+from remint.core.ledger import LedgerEntry, LedgerEvent, new_run_id, refuse_frozen
 from remint.core.release import ReleaseState, canary_share
 from remint.errors import ConfigError, LockedError, RemintError, ServiceError, UsageError
 
@@ -273,7 +273,13 @@ def _move(
     verdict: Mapping[str, Any] | None = None,
     champion: str | None = None,
 ) -> Move:
-    """Traffic, then the records. ``champion`` is the bundle whose version becomes stable in the registry."""
+    """Traffic, then the records. ``champion`` is the bundle whose version becomes stable in the registry.
+
+    Raises FrozenError where the brake is on: nothing moves but back. What has moved before is recorded all the same.
+    """
+    if after != before and action is not Action.ROLLBACK and (git := place.git()) is not None:
+        ledger = Ledger(git, place.params.pipeline)
+        refuse_frozen(ledger.entries(), what=f"{action} of a release", where=ledger.branch)
     move = Move(action=action, before=before, after=after, reason=reason)
     version = None
     if champion is not None and (git := place.git()) is not None:

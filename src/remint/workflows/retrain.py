@@ -33,6 +33,7 @@ from remint.core.ledger import (
     RetrainOutcome,
     acceptances,
     is_run_id,
+    refuse_frozen,
     running_retrain,
     settled,
 )
@@ -80,8 +81,8 @@ def retrain(directory: Path, request: RetrainRequest) -> RetrainResult:
     """Retrain for one decision; see the module's text. The checkout in ``directory`` is not touched.
 
     Raises UsageError for a decision that is not to train, ConfigError for a repository that cannot (shallow, no DVC
-    remote, somebody's own commits on the branch), LockedError while another retrain runs, DataError where the
-    pipeline fails, ServiceError where a remote does.
+    remote, somebody's own commits on the branch), LockedError while another retrain runs, FrozenError where the brake
+    is on (also if pulled while it trained), DataError where the pipeline fails, ServiceError where a remote does.
     """
     params = load_params(directory / "params.yaml")
     decision = _usable(request, params.pipeline)
@@ -153,6 +154,7 @@ class _Run:
 
     def _check_ground(self) -> None:
         """What would stop the run at its end stops it here, before hours of training."""
+        refuse_frozen(self.ledger.entries(), what="retrain", where=self.ledger.branch)
         if self.request.push and self.dvc.default_remote is None:
             raise ConfigError(
                 "DVC has no default remote: nobody else could get the model",
@@ -164,6 +166,7 @@ class _Run:
     def _refuse_second(self, entries: Sequence[LedgerEntry]) -> None:
         if settled(entries, str(self.decision["id"])) is not None:
             raise LockedError("another run has just dealt with this decision", where=self.ledger.branch)
+        refuse_frozen(entries, what="retrain", where=self.ledger.branch)
         others = [e for e in entries if e.run_id != self.run_id]
         running = running_retrain(others, now=self.started_at, timeout=self.timeout)
         if running is not None:
@@ -204,6 +207,7 @@ class _Run:
             commit = self._commit(tree, dvc, bundle=str(manifest["id"]))
             gate = self._gate(params, tree.path)
             report = self._report(tree.path, gate)
+            refuse_frozen(self.ledger.entries(), what="publishing", where=self.ledger.branch)  # pulled while it trained
             self.branch.publish(commit)
         finally:
             self.git.remove_worktree(place)
