@@ -188,6 +188,13 @@ class Git:
                 return commit
         return None
 
+    def remote_default_branch(self) -> str | None:
+        """The branch that origin's HEAD names, None where it names none. Raises ServiceError as ``remote_ref``."""
+        for line in self._talk("ls-remote", "--quiet", "--symref", ORIGIN, "HEAD").splitlines():
+            if line.startswith("ref: refs/heads/"):
+                return line.removeprefix("ref: refs/heads/").partition("\t")[0]
+        return None
+
     def fetch(self, *refspecs: str) -> None:
         """Fetch exactly these refspecs. Raises ServiceError when origin does not answer or refuses."""
         self._talk("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", ORIGIN, *refspecs)

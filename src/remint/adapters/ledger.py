@@ -1,18 +1,14 @@
-"""The ledger in git: an orphan branch that nobody checks out, written with plumbing, moved by compare-and-swap.
-
-With an origin the remote branch is the truth: it is read first and written first, so that runners without a past agree.
-"""
+"""The ledger in git: lines on an orphan branch that nobody checks out."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
-from remint.adapters.git import ORIGIN, Git, PushRejected
-from remint.core.document import format_time, is_slug
+from remint.adapters.git import ORIGIN, Git
+from remint.adapters.orphan import OrphanRef
+from remint.core.document import is_slug
 from remint.core.ledger import LedgerEntry, is_run_id, parse_ledger
 from remint.errors import ConfigError, ServiceError
 
@@ -31,24 +27,28 @@ class Ledger:
         self._git = git
         self.pipeline = pipeline
         self.branch = f"remint/ledger/{pipeline}"
-        self._ref = f"refs/heads/{self.branch}"
-        self._tracking = f"refs/remotes/{ORIGIN}/{self.branch}"
+        self._store = OrphanRef(
+            git,
+            ref=f"refs/heads/{self.branch}",
+            tracking=f"refs/remotes/{ORIGIN}/{self.branch}",
+            name="ledger",
+        )
 
     def entries(self) -> tuple[LedgerEntry, ...]:
         """All entries in their order; none where the ledger was never written.
 
         Raises ServiceError when origin does not answer, DocumentError for a line that cannot be read.
         """
-        return self._entries_at(self._tip())
+        return self._entries_at(self._store.tip())
 
     def attachment(self, run_id: str, name: str) -> bytes | None:
         """The file ``name`` attached to ``run_id``, or None."""
-        tip = self._tip()
+        tip = self._store.tip()
         return None if tip is None else self._git.show_from_top(tip, _attachment_path(run_id, name))
 
     def attachments(self, name: str) -> dict[str, bytes]:
         """The file ``name`` of every run that has one, by run id: two calls of git, however many runs there are."""
-        tip = self._tip()
+        tip = self._store.tip()
         if tip is None:
             return {}
         listed = self._git.run("ls-tree", "-r", "-z", "--full-tree", tip, "runs/").split("\0")
@@ -80,15 +80,16 @@ class Ledger:
         """
         files = {_attachment_path(entry.run_id, name): data for name, data in (attachments or {}).items()}
         for _ in range(_TRIES):
-            tip = self._tip()
+            tip = self._store.tip()
             known = self._entries_at(tip)
             if guard is not None:
                 guard(known)
             lines = "" if tip is None else (self._git.show_from_top(tip, FILE) or b"").decode()
             if entry not in known:
                 files[FILE] = (lines + entry.to_line()).encode()
-            commit = self._commit(tip, files, entry)
-            if commit == tip or self._publish(commit, tip):
+            message = f"{entry.event.value} {entry.run_id}"
+            commit = self._store.commit(tip, files, message=message, at=entry.at)
+            if commit == tip or self._store.publish(commit, tip):
                 return entry
         raise ServiceError(f"lost {_TRIES} races in a row", where=self.branch, hint="try again")
 
@@ -99,58 +100,6 @@ class Ledger:
         if text is None:
             raise ConfigError(f"the branch has no {FILE}: it is not a ledger", where=self.branch)
         return parse_ledger(text.decode(), where=f"{self.branch}:{FILE}")
-
-    def _tip(self) -> str | None:
-        """The newest commit of the ledger: origin's where there is one, else the local branch's."""
-        git = self._git
-        local = git.ref(self._ref)
-        if not git.has_origin:
-            return local
-        remote = git.remote_ref(self._ref)
-        if remote is None:
-            return local  # written before there was an origin: the next append publishes it
-        if git.ref(self._tracking) != remote:
-            git.fetch(f"+{self._ref}:{self._tracking}")
-            remote = git.ref(self._tracking) or remote
-        if local is not None and local != remote and not git.succeeds("merge-base", "--is-ancestor", local, remote):
-            raise ConfigError(
-                "the local ledger has entries that origin's has not",
-                where=self.branch,
-                hint=f"after a look at them: git branch -D {self.branch}",
-            )
-        return remote
-
-    def _commit(self, tip: str | None, files: Mapping[str, bytes], entry: LedgerEntry) -> str:
-        """A commit on ``tip`` with ``files`` written over its tree; ``tip`` itself where that changes nothing."""
-        git = self._git
-        with tempfile.TemporaryDirectory(prefix="remint-ledger-") as scratch:
-            index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
-            git.run("read-tree", *(["--empty"] if tip is None else [tip]), env=index)
-            for path, data in sorted(files.items()):
-                blob = git.run("hash-object", "-w", "--stdin", stdin=data)
-                git.run("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=index)
-            tree = git.run("write-tree", env=index)
-        if tip is not None and git.run("rev-parse", f"{tip}^{{tree}}") == tree:
-            return tip
-        parents = [] if tip is None else ["-p", tip]
-        at = format_time(entry.at)
-        dates = {"GIT_AUTHOR_DATE": at, "GIT_COMMITTER_DATE": at}
-        message = f"{entry.event.value} {entry.run_id}"
-        return git.run("commit-tree", tree, *parents, "-m", message, env={**git.identity, **dates})
-
-    def _publish(self, commit: str, tip: str | None) -> bool:
-        git = self._git
-        local = git.ref(self._ref)
-        if git.has_origin:
-            try:
-                git.push(commit, self._ref)
-            except PushRejected:
-                return False
-            # Origin has it: the local branch only follows, and a neighbour that moved it first moved it as far.
-            git.update_ref(self._tracking, commit, git.ref(self._tracking))
-            git.update_ref(self._ref, commit, local)
-            return True
-        return git.update_ref(self._ref, commit, tip)
 
 
 def _attachment_path(run_id: str, name: str) -> str:

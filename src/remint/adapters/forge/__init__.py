@@ -1,5 +1,6 @@
 """The forge, through one thin client: GitHub, Gitea and Forgejo, or files in a bare repository."""
 
+from remint.adapters.forge.choose import choose_forge, kind_of_environment, workflow_run_url
 from remint.adapters.forge.protocol import (
     Approval,
     Comment,
@@ -15,6 +16,7 @@ from remint.adapters.forge.protocol import (
     StatusState,
     WorkflowRun,
 )
+from remint.adapters.forge.rehearsal import Rehearsal
 
 __all__ = [
     "Approval",
@@ -26,8 +28,12 @@ __all__ = [
     "Protection",
     "PullRequest",
     "PullState",
+    "Rehearsal",
     "Repository",
     "RunState",
     "StatusState",
     "WorkflowRun",
+    "choose_forge",
+    "kind_of_environment",
+    "workflow_run_url",
 ]
