@@ -242,7 +242,10 @@ def show(found: Found) -> str:
     if "streams" in found.answers:
         parts.append(_streams_table(found.answers["streams"]["streams"]))
     if found.errors:
-        parts.append("No answer:\n\n" + "\n".join(f"- {what}: {why}" for what, why in found.errors.items()))
+        reasons: dict[str, list[str]] = {}
+        for what, why in found.errors.items():
+            reasons.setdefault(why, []).append(what)
+        parts.append("No answer:\n\n" + "\n".join(f"- {'; '.join(what)}: {why}" for why, what in reasons.items()))
     return "\n\n".join(parts)
 
 
@@ -251,7 +254,7 @@ def _speed_table(columns: dict[str, dict[str, Any]]) -> str:
     for row in _rows(columns):
         cells = []
         for column in columns.values():
-            answer, ours = column.get(row), column.get("remint: counts")
+            answer, ours = column.get(row), column.get("remint: files")
             if answer is None:
                 cells += ["-"] * 4
                 continue
