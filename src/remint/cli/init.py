@@ -117,4 +117,5 @@ def _show(report: InitReport, *, dry_run: bool) -> None:
         paths = " ".join(shlex.quote(path) for path in report.to_commit)
         stderr.print(Text(f"  git add {paths} && git commit -m 'Pipeline {report.pipeline}'"))
     stderr.print("  dvc repro                          # prepare, train, evaluate")
+    stderr.print("  remint lock install                # dvc.lock merges by stage, in this clone")
     stderr.print("  dvc remote add --default NAME URL  # where the data and models are shared, then: dvc push")

@@ -40,6 +40,7 @@ from remint.core.golden import draw_golden, format_golden, golden_hash, golden_s
 from remint.core.schema import Kind
 from remint.errors import DataError, UsageError
 from remint.workflows.inspection import Inspection, inspect, series_estimate
+from remint.workflows.lock import attributes_file
 from remint.workflows.prepare import read_task_data
 
 GOLDEN: Final = "golden/golden.jsonl"
@@ -198,6 +199,7 @@ def template_files() -> list[Planned]:
         ),
         Planned(path=".gitignore", content=(templates / "gitignore").read_bytes(), treatment=Treatment.LINES),
         Planned(path=".dvcignore", content=(templates / "dvcignore").read_bytes(), treatment=Treatment.LINES),
+        attributes_file(),
         Planned(path="Dockerfile", content=(templates / "Dockerfile").read_bytes(), treatment=Treatment.ONCE),
         Planned(path=".dockerignore", content=(templates / "dockerignore").read_bytes(), treatment=Treatment.ONCE),
     ]
