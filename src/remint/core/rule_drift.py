@@ -59,13 +59,16 @@ def drift_rule(
     moved = [field for field in drift if field.drifted]
     noun, none_of = _ROLE_NAMES[role]
     if moved:
-        named = "; ".join(describe(field) for field in moved[:_NAMED])
+        parts = [describe(field) for field in moved[:_NAMED]]
+        if len(moved) > 1:  # ranked by what they have in it, and that is said
+            parts = [f"{part}, {percent(f.share)} of the shift" for part, f in zip(parts, moved, strict=False)]
+        named = "; ".join(parts)
         more = f"; and {len(moved) - _NAMED} more" if len(moved) > _NAMED else ""
         reason = f"{noun} drifted: {named}{more}"
     else:
         weakest = max((field.smallest_detectable_psi for field in drift), default=math.inf)
-        found = f"a shift of {math.sqrt(weakest):.2f} sigma would have been found" if math.isfinite(weakest) else ""
-        reason = f"{none_of} moved by more than PSI {material_psi:g}{f'; {found}' if found else ''}"
+        found = f"a shift of {math.sqrt(weakest):.2f} sigma" if math.isfinite(weakest) else "not every shift"
+        reason = f"{none_of} surely moved by more than PSI {material_psi:g}; {found} would have been found"
     others = sorted(field.field for field in drift if field.method is not method)
     if others:
         reason += f"; {method.label} cannot judge {_some(others)}: chi-square did"
