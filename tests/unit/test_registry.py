@@ -37,7 +37,11 @@ def registry(*tags: str) -> Registry:
         ),
         (["churn@v1.0.0=a", "churn#stable#1=a", "churn@v1.0.0!#2=a"], None),
         (["churn#canary#5=a"], None),
-        (["other#stable#9=a", "churn-2#stable#9=a", "churn#stable=a", "churn#stable#x=a", "churn=a"], None),
+        (["other#stable#9=a", "churn-2#stable#9=a", "churn#sta ble#1=a", "churn#stable#x=a", "churn=a"], None),
+        (["churn#stable=a"], "churn#stable"),  # gto assign --simple
+        (["churn#stable#1=a", "churn#stable=b", "churn#stable#2=c"], "churn#stable#2"),
+        (["churn#stable#1=a", "churn#stable#2=c", "churn#stable=b"], "churn#stable"),
+        (["churn#stable#1=a", "churn#stable#2=b", "churn#stable!=b"], "churn#stable#1"),
     ],
 )
 def test_the_champion_is_the_highest_standing_number(tags: list[str], champion: str | None) -> None:
@@ -64,7 +68,7 @@ def test_numbers_are_never_given_out_again() -> None:
     assert known.find(Version.parse("v1.10.0")) is None
 
 
-@pytest.mark.parametrize("text", ["1.0.0", "v1.0", "v01.0.0", "v1.0.0-rc1", "", "latest"])
+@pytest.mark.parametrize("text", ["1.0.0", "v1.0", "v01.0.0", "v1.0.0-01", "v1.0.0-", "", "latest"])
 def test_what_is_no_version_is_an_error(text: str) -> None:
     with pytest.raises(ConfigError, match="is not a version"):
         Version.parse(text)

@@ -128,14 +128,15 @@ class Git:
 
     def tags(self, pattern: str = "") -> list[Tag]:
         """All tags whose names match the glob ``pattern``, with the commit behind each (annotated or not)."""
-        separator = "%00"
-        wanted = separator.join(["%(refname:strip=2)", "%(objectname)", "%(*objectname)", "%(creatordate:iso-strict)"])
-        lines = self.run("for-each-ref", f"--format={wanted}", f"refs/tags/{pattern}").splitlines()
+        fields = ("refname:strip=2", "objectname", "*objectname", "creatordate:iso-strict", "taggername")
+        wanted = "%00".join(f"%({field})" for field in fields)
         found = []
-        for line in lines:
-            name, own, peeled, at = line.split("\0")
+        for line in self.run("for-each-ref", f"--format={wanted}", f"refs/tags/{pattern}").splitlines():
+            name, own, peeled, at, by = line.split("\0")
             if at:  # a tag of a tree or a blob has no date and is not ours
-                found.append(Tag(name=name, commit=peeled or own, at=datetime.fromisoformat(at)))
+                made_at = datetime.fromisoformat(at)
+                tag = Tag(name=name, commit=peeled or own, at=made_at, by=by or None, annotated=bool(peeled))
+                found.append(tag)
         return found
 
     # -- writing -----------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from remint.config.check import (
     VolumeRule,
     WrongRule,
 )
+from remint.config.registry import DeclaredEnvironments, RegistryPolicy, as_core
 from remint.config.training import (
     Candidate,
     Duplicates,
@@ -50,6 +51,7 @@ from remint.config.training import (
     Until,
     Window,
 )
+from remint.core.environments import Environments
 from remint.errors import ConfigError, did_you_mean
 
 __all__ = [
@@ -76,6 +78,7 @@ __all__ = [
     "Prepare",
     "PrometheusSource",
     "PromqlRule",
+    "RegistryPolicy",
     "Rule",
     "Selection",
     "Serve",
@@ -129,6 +132,13 @@ class Params(Section):
     check: Check
     canary: Canary = Canary()
     serve: Serve = Serve()
+    registry: RegistryPolicy = RegistryPolicy()
+    environments: DeclaredEnvironments = Field(default_factory=dict)
+
+    @property
+    def places(self) -> Environments:
+        """Where models serve: the declared environments, else the one that is there without being declared."""
+        return as_core(self.environments)
 
     @model_validator(mode="after")
     def _coherent(self) -> Params:

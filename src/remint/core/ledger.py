@@ -32,7 +32,10 @@ class LedgerEvent(StrEnum):
     RETRAIN_FINISHED = "retrain_finished"
     GATE = "gate"
     ACCEPTANCE = "acceptance"
+    PULL_REQUEST = "pull_request"  # the run is shown in it
+    REFUSAL = "refusal"  # a person closed it: these inputs, this bundle, are not proposed again
     CANARY = "canary"
+    ENVIRONMENT = "environment"  # a version was promoted to one, or one was rolled back
     MANUAL = "manual"
     FREEZE = "freeze"
     UNFREEZE = "unfreeze"

@@ -1,14 +1,18 @@
 """The registry: which commit is which version, and which version is the champion, read from git tags alone.
 
-The grammar is GTO's, so that its tools read our tags:
+The grammar is GTO's, so that its tools read our tags and we read theirs:
 
 =======================  =====================================================================
 ``churn@v1.2.0``         version 1.2.0 of the pipeline ``churn`` is this commit
 ``churn@v1.2.0!``        ... is no longer registered (``!#2`` where it is said again)
 ``churn#stable#3``       third assignment of the stage ``stable``: to this commit
 ``churn#stable!#4``      fourth event of the stage: this commit is unassigned from it
-``churn@deprecated#5``   the whole artefact is deprecated; Remint reads on
+``churn@deprecated#5``   the whole artefact is deprecated, until something newer is said of it
 =======================  =====================================================================
+
+The number is optional in all of them. GTO orders events by the tag's time, we order a stage's by number, which nobody's
+clock can turn round; a tag without a number stands behind those that are as old. ``Registry.rival`` tells where the two
+orders name different champions. A tag that is not annotated has no time and no author: GTO does not see it, nor do we.
 """
 
 from __future__ import annotations
@@ -17,67 +21,43 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, Final, Self, assert_never
+from typing import Any, Final
 
 from remint.core.document import format_time
-from remint.errors import ConfigError
+from remint.core.version import FIRST_VERSION, PATTERN, Bump, Version
+
+__all__ = [
+    "FIRST_VERSION",
+    "STABLE",
+    "Assigned",
+    "Bump",
+    "Champion",
+    "Registered",
+    "Registry",
+    "Tag",
+    "Version",
+    "read_registry",
+    "stage_tag",
+    "version_tag",
+]
 
 STABLE: Final = "stable"
-_VERSION = r"v(?P<major>0|[1-9]\d*)\.(?P<minor>0|[1-9]\d*)\.(?P<patch>0|[1-9]\d*)"
-_REGISTERED = re.compile(_VERSION + r"(?P<cancel>!(?:#\d+)?)?")
-_ASSIGNED = re.compile(r"(?P<stage>[a-z][a-z0-9-]*)(?P<cancel>!)?#(?P<number>\d+)")
-
-
-class Bump(StrEnum):
-    """Which part of the version a new registration raises."""
-
-    MAJOR = "major"
-    MINOR = "minor"
-    PATCH = "patch"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Version:
-    """A semantic version without pre-release; ordered."""
-
-    major: int
-    minor: int
-    patch: int
-
-    def __str__(self) -> str:
-        return f"v{self.major}.{self.minor}.{self.patch}"
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """``v1.2.0``; anything else raises ConfigError."""
-        match = re.fullmatch(_VERSION, text)
-        if match is None:
-            raise ConfigError(f"{text!r} is not a version", hint="such as v1.2.0")
-        return cls(major=int(match["major"]), minor=int(match["minor"]), patch=int(match["patch"]))
-
-    def bumped(self, bump: Bump) -> Version:
-        match bump:
-            case Bump.MAJOR:
-                return Version(major=self.major + 1, minor=0, patch=0)
-            case Bump.MINOR:
-                return Version(major=self.major, minor=self.minor + 1, patch=0)
-            case Bump.PATCH:
-                return Version(major=self.major, minor=self.minor, patch=self.patch + 1)
-            case _:
-                assert_never(bump)
-
-
-FIRST_VERSION: Final = Version(major=0, minor=1, patch=0)
+STAGE_PATTERN: Final = r"[a-zA-Z0-9](?:[a-zA-Z0-9/_-]*[a-zA-Z0-9])?"
+_NUMBER = r"(?:#(?P<number>\d+))?"
+_REGISTERED = re.compile(rf"{PATTERN}(?P<cancel>!)?{_NUMBER}")
+_ASSIGNED = re.compile(rf"(?P<stage>{STAGE_PATTERN})(?P<cancel>!)?{_NUMBER}")
+_DEPRECATED = re.compile(rf"deprecated{_NUMBER}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tag:
-    """A git tag: its name, the commit behind it and when it was made."""
+    """A git tag: its name, the commit behind it, when it was made and by whom."""
 
     name: str
     commit: str
     at: datetime
+    by: str | None = None
+    annotated: bool = True  # else it is only a name, without time and author of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +67,7 @@ class Registered:
     commit: str
     registered_at: datetime
     current: bool  # False once deregistered
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +78,7 @@ class Assigned:
     commit: str
     assigned_at: datetime
     current: bool  # False once unassigned, or once its version is deregistered
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,26 +103,47 @@ class Champion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
-    """All versions (rising) and all stage assignments (rising by number) of one pipeline."""
+    """All versions (rising) and all stage assignments (by stage, each in its order) of one pipeline."""
 
     pipeline: str
     versions: tuple[Registered, ...]
     assignments: tuple[Assigned, ...]
     numbers: frozenset[tuple[str, int]]  # (stage, number) that are taken, unassignments too
+    deprecated: Tag | None = None  # nothing newer was said of the pipeline than that it is deprecated
+    ignored: tuple[str, ...] = ()  # ours by name, but not annotated
 
     def champion(self, stage: str = STABLE) -> Champion | None:
-        """The assignment of the highest number that still stands; None where there is none."""
-        standing = [a for a in self.assignments if a.stage == stage and a.current]
-        if not standing:
-            return None
-        newest = max(standing, key=lambda a: a.number)
-        version = self.version_of(newest.commit)
+        """The last assignment of the stage that still stands; None where there is none."""
+        standing = self._standing(stage)
+        return self._named(standing[-1]) if standing else None
+
+    def previous(self, stage: str = STABLE) -> Champion | None:
+        """What stood before the champion: the last standing assignment of another commit."""
+        standing = self._standing(stage)
+        earlier = [a for a in standing if a.commit != standing[-1].commit]
+        return self._named(earlier[-1]) if earlier else None
+
+    def rival(self, stage: str = STABLE) -> str | None:
+        """The tag that GTO, which goes by time, may take for the champion's; None where both mean the same."""
+        standing = self._standing(stage)
+        others = [a for a in standing if a.commit != standing[-1].commit and a.assigned_at >= standing[-1].assigned_at]
+        return max(others, key=lambda a: a.assigned_at).tag if others else None
+
+    def last_at(self, stage: str) -> datetime | None:
+        """When the stage's newest standing assignment was made."""
+        return max((a.assigned_at for a in self._standing(stage)), default=None)
+
+    def _standing(self, stage: str) -> list[Assigned]:
+        return [a for a in self.assignments if a.stage == stage and a.current]
+
+    def _named(self, assigned: Assigned) -> Champion:
+        version = self.version_of(assigned.commit)
         return Champion(
-            tag=newest.tag,
-            number=newest.number,
+            tag=assigned.tag,
+            number=assigned.number,
             version=str(version.version) if version else None,
-            commit=newest.commit,
-            assigned_at=newest.assigned_at,
+            commit=assigned.commit,
+            assigned_at=assigned.assigned_at,
         )
 
     def version_of(self, commit: str) -> Registered | None:
@@ -151,10 +154,10 @@ class Registry:
         """The registration of this version, if it stands."""
         return next((v for v in self.versions if v.version == version and v.current), None)
 
-    def next_version(self, bump: Bump = Bump.MINOR) -> Version:
+    def next_version(self, bump: Bump = Bump.MINOR, *, first: Version = FIRST_VERSION) -> Version:
         """One more than the highest version ever registered: a deregistered number is never given out again."""
         if not self.versions:
-            return FIRST_VERSION
+            return first
         return max(v.version for v in self.versions).bumped(bump)
 
     def next_number(self, stage: str) -> int:
@@ -165,6 +168,10 @@ class Registry:
         return {
             "pipeline": self.pipeline,
             "champion": champion.to_json() if champion else None,
+            "deprecated": None
+            if self.deprecated is None
+            else {"tag": self.deprecated.name, "at": format_time(self.deprecated.at), "by": self.deprecated.by},
+            "ignored": list(self.ignored),
             "versions": [
                 {
                     "tag": v.tag,
@@ -172,6 +179,7 @@ class Registry:
                     "commit": v.commit,
                     "registered_at": format_time(v.registered_at),
                     "current": v.current,
+                    "by": v.by,
                 }
                 for v in self.versions
             ],
@@ -183,54 +191,129 @@ class Registry:
                     "commit": a.commit,
                     "assigned_at": format_time(a.assigned_at),
                     "current": a.current,
+                    "by": a.by,
                 }
                 for a in self.assignments
             ],
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Event:
+    """One tag that says or takes back something about ``of``: a version, or a stage."""
+
+    of: Version | str
+    number: int | None
+    cancels: bool
+    tag: Tag
+
+
 def read_registry(pipeline: str, tags: Iterable[Tag]) -> Registry:
     """What the tags say about ``pipeline``. Tags of other pipelines and other grammars are not ours and left alone."""
-    registered: dict[Version, Tag] = {}
-    deregistered: set[Version] = set()
-    assigned: list[tuple[str, int, Tag]] = []
-    unassigned: list[tuple[str, int, Tag]] = []
+    on_versions: list[_Event] = []
+    on_stages: list[_Event] = []
+    deprecations: list[Tag] = []
+    ignored: list[str] = []
+    numbers: set[tuple[str, int]] = set()
     for tag in tags:
-        if match := _match(_REGISTERED, tag.name, f"{pipeline}@"):
-            version = Version(major=int(match["major"]), minor=int(match["minor"]), patch=int(match["patch"]))
-            if match["cancel"]:
-                deregistered.add(version)
-            else:
-                registered[version] = tag
-        elif match := _match(_ASSIGNED, tag.name, f"{pipeline}#"):
-            where = unassigned if match["cancel"] else assigned
-            where.append((match["stage"], int(match["number"]), tag))
-    versions = tuple(
-        Registered(
-            tag=tag.name,
-            version=version,
-            commit=tag.commit,
-            registered_at=tag.at,
-            current=version not in deregistered,
-        )
-        for version, tag in sorted(registered.items(), key=lambda item: item[0])
+        event = _event(pipeline, tag)
+        if event is None:
+            continue
+        if isinstance(event, _Event) and isinstance(event.of, str) and event.number is not None:
+            numbers.add((event.of, event.number))  # also of a tag that is ignored: the name is gone
+        if not tag.annotated:
+            ignored.append(tag.name)
+        elif isinstance(event, Tag):
+            deprecations.append(event)
+        elif isinstance(event.of, str):
+            on_stages.append(event)
+        else:
+            on_versions.append(event)
+    versions = _versions(on_versions)
+    deprecated = max(deprecations, key=lambda tag: (tag.at, tag.name), default=None)
+    newest = max((event.tag.at for event in (*on_versions, *on_stages)), default=None)
+    if deprecated is not None and newest is not None and newest > deprecated.at:
+        deprecated = None
+    return Registry(
+        pipeline=pipeline,
+        versions=versions,
+        assignments=_assignments(on_stages, versions),
+        numbers=frozenset(numbers),
+        deprecated=deprecated,
+        ignored=tuple(sorted(ignored)),
     )
+
+
+def _event(pipeline: str, tag: Tag) -> _Event | Tag | None:
+    """What one tag says; the tag itself where it deprecates, None where it is not the pipeline's."""
+    if match := _match(_REGISTERED, tag.name, f"{pipeline}@"):
+        return _Event(of=Version.from_match(match), number=_number(match), cancels=bool(match["cancel"]), tag=tag)
+    if match := _match(_ASSIGNED, tag.name, f"{pipeline}#"):
+        return _Event(of=match["stage"], number=_number(match), cancels=bool(match["cancel"]), tag=tag)
+    return tag if _match(_DEPRECATED, tag.name, f"{pipeline}@") else None
+
+
+def _versions(events: Iterable[_Event]) -> tuple[Registered, ...]:
+    """The newest event of each version says whether it stands; in one and the same second the withdrawal does."""
+    by_version: dict[Version, list[_Event]] = {}
+    for event in events:
+        if isinstance(event.of, Version):
+            by_version.setdefault(event.of, []).append(event)
+    found = []
+    for version, told in sorted(by_version.items()):
+        told.sort(key=lambda e: (e.tag.at, e.cancels, e.number or 0))
+        made = [event for event in told if not event.cancels]
+        if made:
+            tag = made[-1].tag
+            found.append(
+                Registered(
+                    tag=tag.name,
+                    version=version,
+                    commit=tag.commit,
+                    registered_at=tag.at,
+                    current=not told[-1].cancels,
+                    by=tag.by,
+                )
+            )
+    return tuple(found)
+
+
+def _assignments(events: Iterable[_Event], versions: tuple[Registered, ...]) -> tuple[Assigned, ...]:
     # A commit whose every version was taken back cannot be in production; one without any version can.
     withdrawn = {v.commit for v in versions} - {v.commit for v in versions if v.current}
-    assignments = tuple(
-        Assigned(
-            tag=tag.name,
-            stage=stage,
-            number=number,
-            commit=tag.commit,
-            assigned_at=tag.at,
-            current=tag.commit not in withdrawn
-            and not any(s == stage and n > number and t.commit == tag.commit for s, n, t in unassigned),
-        )
-        for stage, number, tag in sorted(assigned, key=lambda item: (item[0], item[1]))
-    )
-    numbers = frozenset((stage, number) for stage, number, _ in (*assigned, *unassigned))
-    return Registry(pipeline=pipeline, versions=versions, assignments=assignments, numbers=numbers)
+    by_stage: dict[str, list[_Event]] = {}
+    for event in events:
+        by_stage.setdefault(str(event.of), []).append(event)
+    found = []
+    for stage, told in sorted(by_stage.items()):
+        numbered = [(e.number, e.tag.at) for e in told if e.number is not None]
+
+        def place(event: _Event, numbered: list[tuple[int, datetime]] = numbered) -> int:
+            if event.number is not None:
+                return event.number
+            return max((number for number, at in numbered if at <= event.tag.at), default=0)
+
+        told.sort(key=lambda e: (place(e), e.number is None, e.tag.at, e.cancels))
+        for index, event in enumerate(told):
+            if not event.cancels:
+                tag = event.tag
+                taken_back = any(later.cancels and later.tag.commit == tag.commit for later in told[index + 1 :])
+                found.append(
+                    Assigned(
+                        tag=tag.name,
+                        stage=stage,
+                        number=place(event),
+                        commit=tag.commit,
+                        assigned_at=tag.at,
+                        current=tag.commit not in withdrawn and not taken_back,
+                        by=tag.by,
+                    )
+                )
+    return tuple(found)
+
+
+def _number(match: re.Match[str]) -> int | None:
+    return None if match["number"] is None else int(match["number"])
 
 
 def version_tag(pipeline: str, version: Version) -> str:
