@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from scipy.stats import f, norm
+from scipy.stats import chi2, f, norm
 
 from remint.core.between_windows import Ordinary, compare_with_windows
 from remint.core.drift import measure_drift
 from remint.core.profile import FieldProfile, FieldRole, Measure, Reference
 from remint.core.reference_windows import FieldWindows, ReferenceWindows
+from remint.core.scatter import CHANCES, Scatter
 
 DAY = 86_400
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
@@ -122,27 +123,87 @@ def test_too_few_windows_say_nothing() -> None:
     assert compare_with_windows(PROFILE, None, current) is None
 
 
-def test_where_all_directions_scatter_alike_it_is_an_f_test() -> None:
-    ordinary = Ordinary(freedom=9, large=2.0, small=2.0, estimated_on=50)
-    for statistic in (5.0, 20.0, 60.0, 150.0):
-        assert ordinary.p_value(statistic) == pytest.approx(f.sf(statistic / 18, 9, 50), rel=1e-9)
+def test_where_one_direction_scatters_and_rows_are_equal_it_is_the_f_test() -> None:
+    scatter = Scatter(
+        windows=51,
+        by_phase=False,
+        freedom=1,
+        trace=100.0,
+        moments=np.array([[50.0, -50.0], [-50.0, 50.0]]),
+        size=1_000.0,
+        estimated_on=50.0,
+        own_psi=0.099,
+        square=0.0098,
+        inflation=1.0,
+    )
+    assert scatter.along(np.array([1.0, -1.0])) == pytest.approx(100)
+    ordinary = Ordinary.at(scatter.plausible(100.0), CHANCES, freedom=1, size=1_000.0)
+    for statistic in (100.0, 400.0, 1_500.0, 4_000.0, 6_000.0):  # down to 4e-10
+        assert ordinary.p_value(statistic) == pytest.approx(f.sf(statistic / 100, 1, 50), rel=1e-3)
 
 
-def test_where_one_direction_scatters_it_is_a_t_test() -> None:
-    ordinary = Ordinary(freedom=9, large=1e6, small=1e-6, estimated_on=50)
-    for statistic in (1e6, 1e7, 2e7):
-        assert ordinary.p_value(statistic) == pytest.approx(f.sf(statistic / 1e6, 1, 50), rel=0.02)
+def known(large: float, scale: float, freedom: float) -> Ordinary:
+    one = np.ones(1)
+    return Ordinary(large=large * one, scale=scale * one, freedom=freedom * one, chances=one)
+
+
+def test_where_chance_is_all_there_is_and_that_is_known_it_is_a_chi_square() -> None:
+    for statistic in (0.5, 9.0, 40.0, 80.0, 200.0):
+        assert known(1.0, 1.0, 8.0).p_value(statistic) == pytest.approx(chi2.sf(statistic, 9), rel=1e-3)
 
 
 def test_unequal_scatter_is_distributed_as_in_simulation() -> None:
     rng = np.random.default_rng(6)
     drawn = 20 * rng.chisquare(1, 400_000) + 1.5 * rng.chisquare(8, 400_000)
-    drawn /= rng.chisquare(40, 400_000) / 40
-    ordinary = Ordinary(freedom=9, large=20.0, small=1.5, estimated_on=40)
     for share in (0.5, 0.05, 1e-3, 1e-4):
         level = float(np.quantile(drawn, 1 - share))
-        assert ordinary.p_value(level) == pytest.approx(share, rel=0.02 + 3 / np.sqrt(400_000 * share))
-        assert ordinary.critical(share) == pytest.approx(level, rel=0.15)
+        assert known(20.0, 1.5, 8.0).p_value(level) == pytest.approx(share, rel=0.02 + 3 / np.sqrt(400_000 * share))
+
+
+@pytest.mark.parametrize(("large", "scale"), [(1.0, 1.0), (20.0, 1.5), (1e4, 1.0), (1.0, 50.0)])
+def test_the_critical_value_has_its_p_value(large: float, scale: float) -> None:
+    for alpha in (0.5, 0.01, 1e-6):
+        ordinary = known(large, scale, 8.0)
+        assert ordinary.p_value(ordinary.critical(alpha)) == pytest.approx(alpha, rel=0.06)
+
+
+def test_a_week_is_judged_by_small_days() -> None:
+    """Chance is known, however few rows a day of the reference had."""
+    rng = np.random.default_rng(10)
+    week = (MONDAY, MONDAY + timedelta(days=7))
+    for _ in range(5):
+        windows = windows_at(np.zeros(60), 167, rng, weekdays=True)
+        shifted, same = counts_at(np.array([0.5, 0.0]), 7_000, rng)
+        found = compare_with_windows(PROFILE, windows, shifted, period=week)
+        quiet = compare_with_windows(PROFILE, windows, same, period=week)
+        assert found is not None
+        assert found.p_value < 1e-4
+        assert quiet is not None
+        assert quiet.p_value > 0.01
+
+
+def test_what_weekdays_differ_by_does_not_count_in_a_whole_week() -> None:
+    rng = np.random.default_rng(11)
+    pattern = np.tile([0.0, 0, 0, 0, 0.1, 0.6, 0.6], 9)
+    windows = windows_at(pattern[:60], 1_000, rng, weekdays=True)
+    week = counts_at(pattern[:7] + 0.2, 1_000, rng).sum(axis=0)
+    whole = compare_with_windows(PROFILE, windows, week, period=(MONDAY, MONDAY + timedelta(days=7)))
+    part = compare_with_windows(PROFILE, windows, week, period=(MONDAY, MONDAY + timedelta(days=5)))
+    assert whole is not None
+    assert whole.p_value < 1e-6
+    assert part is not None
+    assert part.p_value > 1e-3
+
+
+def test_weekdays_that_do_not_differ_are_compared_with_all_days() -> None:
+    rng = np.random.default_rng(13)
+    tuesday = (MONDAY + timedelta(days=1), MONDAY + timedelta(days=2))
+    for weekend, of_a_weekday in ((0.0, False), (0.4, True)):
+        pattern = np.tile([0.0, 0, 0, 0, 0, weekend, weekend], 9)
+        windows = windows_at(pattern, 1_000, rng, weekdays=True)
+        test = compare_with_windows(PROFILE, windows, counts_at(np.zeros(1), 1_000, rng)[0], period=tuesday)
+        assert test is not None
+        assert test.scatter.by_phase is of_a_weekday
 
 
 def test_a_drift_check_needs_both_material_and_beyond_ordinary() -> None:

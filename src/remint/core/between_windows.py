@@ -1,15 +1,13 @@
 """Is this window further from the reference than ordinary windows are? Days differ, and most of it is harmless.
 
-Between windows, shares scatter by more than chance. In units of chance, the difference of a window of n_eff effective
-rows has covariance I + n_eff T, where T, the windows' own scatter, is estimated from the reference's windows, each
-against the others of its phase: its trace t1 (the PSI of an ordinary window beyond chance) from their sizes, and the
-trace of its square t2 from the products of two windows, which chance leaves unbiased. Of all scatters with t1 and t2,
-the one with the longest tail has one large and d - 1 equal small eigenvalues (Wolkowicz & Styan, *Bounds for
-eigenvalues using traces*, 1980); that one is assumed. So
-a field that moves up and down as a whole, whose tail is far longer than that of an F test with the freedom of all bins,
-is allowed for, and scatter without a pattern costs little power.
+The statistic n PSI of a window of n effective rows is the squared length of a vector z. In an ordinary window it is
+about the scatter in the direction of z (``scatter.py``), as shown by the reference's windows, times a chi-square of one
+degree of freedom, plus what all other directions scatter: a gamma variable of their mean and variance. The p-value is
+its tail, averaged over what the scatter may be. With as many rows as the reference's windows, and where one direction
+has all the scatter, that is the F test; from small windows to a large one it costs what such a step must cost, and no
+more, as chance is not scaled up with the scatter.
 
-The statistic is then a weighted sum of two chi-squares over an estimate of their weights, as in an F ratio.
+A window as long as several of the reference's scatters no more than one of them, and no more than sums of as many.
 """
 
 from __future__ import annotations
@@ -22,81 +20,99 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
-from scipy.special import chdtrc, fdtrc, ndtri, roots_jacobi
+from scipy.special import erfc, gammaincc, gammaln, ndtri
 
 from remint.core.bins import Groups, group_bins, sums
-from remint.core.divergence import POWER, smoothed_shares
+from remint.core.divergence import POWER
 from remint.core.profile import FieldProfile
 from remint.core.reference_windows import ENOUGH_WINDOWS, FieldWindows
+from remint.core.scatter import (
+    CHANCES,
+    LEAST_OF_A_PHASE,
+    Floats,
+    Plausible,
+    Scatter,
+    scatter_of,
+    shown,
+    signed_roots,
+    smaller_of,
+)
 
-Floats = npt.NDArray[np.float64]
-
-_LEAST_OF_A_PHASE: Final = 3  # windows: one is compared with the others
-_MOST_DEPENDENT: Final = 0.9  # correlation of one window with the next
-_NODES: Final = 32
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scatter:
-    """How much a field's windows differ beyond chance."""
-
-    freedom: int  # bins - 1
-    own_psi: float  # t1: PSI of an ordinary window beyond chance
-    square: float  # t2
-    variance: float  # of the estimate of t1
-    estimated_on: float  # at most so many degrees of freedom has the estimate of the scatter along one direction
+_SAME_LENGTH: Final = 0.1  # of one window, that a live window may be off a whole number of them
+_UNLUCKY: Final = 1.5  # times the mean: what the search for a critical value begins with
+_MOST_STEPS: Final = 40
+_NEAR: Final = 0.05  # of the logarithm of a p-value
+_LEAST_SLOPE: Final = 1e-3
+_roots, _weights = np.polynomial.legendre.leggauss(20)
+_NODES: Final = 1 - ((1 + _roots) / 2) ** 2  # of (0, 1), dense where an inverse square root may be
+_WEIGHTS: Final = (1 + _roots) / 2 * _weights
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ordinary:
-    """The distribution of the statistic n_eff PSI over ordinary windows of n_eff effective rows."""
+    """The distribution of the statistic n_eff PSI over ordinary windows: large Z^2 + scale chi-square(freedom)."""
 
-    freedom: int
-    large: float  # weight of one direction
-    small: float  # weight of each of the others
-    estimated_on: float  # degrees of freedom of the weights' estimate; infinite where they are known
+    large: Floats  # of one direction; each of the values that are plausible
+    scale: Floats  # of the others together
+    freedom: Floats  # of the others together; 0 where there are none
+    chances: Floats  # of the values
+
+    @classmethod
+    def at(cls, plausible: Plausible, chances: Floats, *, freedom: int, size: float) -> Ordinary:
+        """Of ``size`` effective rows. Chance counts 1 in each of ``freedom`` directions."""
+        here, others, squares = plausible
+        mean = freedom - 1 + size * others
+        half_variance = freedom - 1 + 2 * size * others + size**2 * squares
+        scale = np.divide(half_variance, mean, out=np.ones_like(mean), where=mean > 0)
+        return cls(large=1 + size * here, scale=scale, freedom=mean / scale, chances=chances)
 
     def p_value(self, statistic: float) -> float:
-        """P(large Z^2 + small chi-square(d - 1) >= statistic), the weights being estimates.
-
-        Z^2 over the sum is a beta variable and independent of it: an F tail, integrated by Gauss-Jacobi quadrature.
-        """
+        """P(large Z^2 + scale chi-square(freedom) >= statistic), over all plausible values."""
         if statistic <= 0:
             return 1.0
-        share, weights = _jacobi(self.freedom)
-        scale = self.small + (self.large - self.small) * share
-        if math.isinf(self.estimated_on):
-            tails = chdtrc(self.freedom, statistic / scale)
-        else:
-            tails = fdtrc(self.freedom, self.estimated_on, statistic / self.freedom / scale)
-        return float(np.clip(np.sum(weights * tails), 0.0, 1.0))
+        if not self.freedom[0]:
+            return float(self.chances @ erfc(np.sqrt(statistic / 2 / self.large)))
+        half = self.freedom / 2
+        most = np.minimum(statistic / self.scale, self.freedom + 12 * np.sqrt(2 * self.freedom) + 30) / 2
+        at = most[:, None] * _NODES  # half of the chi-square
+        density = np.exp((half[:, None] - 1) * np.log(at) - at - gammaln(half)[:, None])
+        left = np.maximum(0.0, statistic / 2 - self.scale[:, None] * at)
+        inner = (density * erfc(np.sqrt(left / self.large[:, None]))) @ _WEIGHTS * most
+        return min(1.0, float(self.chances @ (gammaincc(half, most) + inner)))
 
     def critical(self, alpha: float) -> float:
-        """The statistic whose p-value is ``alpha``."""
-        low = high = self.large * self.freedom
-        while self.p_value(high) > alpha and high < 1e300:
-            low, high = high, high * 4
-        while self.p_value(low) < alpha:
-            low /= 4
+        """The statistic whose p-value is ``alpha``, to a hundredth; infinite for 0."""
+        if not alpha > 0:
+            return math.inf
         goal = math.log(alpha)
 
-        def misses(log_statistic: float) -> float:
-            return math.log(max(self.p_value(math.exp(log_statistic)), 1e-300)) - goal
+        def misses(root: float) -> float:
+            return math.log(max(self.p_value(root**2), 1e-300)) - goal
 
-        return math.exp(brentq(misses, math.log(low), math.log(high), xtol=1e-3)) if low < high else high
+        # The logarithm of a tail between exponential and power is about a line in the statistic's square root
+        mean = float(self.chances @ (self.scale * self.freedom))
+        now = math.sqrt(mean + _UNLUCKY * float(self.chances @ self.large) * float(ndtri(alpha / 2)) ** 2)
+        last, before = 0.0, -goal
+        for _ in range(_MOST_STEPS):
+            off = misses(now)
+            if abs(off) < _NEAR:
+                break
+            slope = min((off - before) / (now - last), -_LEAST_SLOPE)
+            last, before, now = now, off, min(max(now - off / slope, now / 2), 2 * now)
+        return now**2
 
     def found_from(self, critical: float, *, power: float = POWER) -> float:
         """The non-centrality n_eff PSI that lifts the statistic over ``critical`` with ``power``.
 
-        By the first two moments, the shift taken to lie along the direction that scatters most.
+        By the first two moments, the shift taken to lie along the large direction.
         """
-        others = self.freedom - 1
-        excess = critical - self.large - others * self.small
-        spread = 2 * (self.large**2 + others * self.small**2)
+        large = float(self.chances @ self.large)
+        others, spread = self.scale * self.freedom, 2 * self.scale**2 * self.freedom
+        excess = critical - large - float(self.chances @ others)
+        variance = 2 * large**2 + float(self.chances @ spread)
         z = float(ndtri(power))
-        middle = excess + 2 * z**2 * self.large
-        return max(0.0, middle + math.sqrt(max(0.0, middle**2 - excess**2 + z**2 * spread)))
+        middle = excess + 2 * z**2 * large
+        return max(0.0, middle + math.sqrt(max(0.0, middle**2 - excess**2 + z**2 * variance)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,21 +122,21 @@ class BetweenTest:
     statistic: float  # n_eff PSI
     n_eff: float
     own_window_psi: float
-    ordinary: Ordinary
+    ordinary: Ordinary  # windows that are off in the direction of this one
+    p_value: float
     scatter: Scatter
-    stretch: float
-
-    @property
-    def p_value(self) -> float:
-        return self.ordinary.p_value(self.statistic)
+    of_sums: Scatter | None  # of as many windows together as this one is long, where it is
+    stretch: float  # of the scatter, to the length of this window and the number that it is compared with
 
     def smallest_detectable_psi(self, alpha: float, *, power: float = POWER) -> float:
-        """The lasting shift that the test finds with ``power``."""
-        return self.ordinary.found_from(self.ordinary.critical(alpha), power=power) / self.n_eff
+        """The lasting shift that the test finds with ``power``, also in the direction in which windows scatter most."""
+        ordinary = self.at(self.n_eff)
+        return ordinary.found_from(ordinary.critical(alpha), power=power) / self.n_eff
 
     def at(self, n_eff: float) -> Ordinary:
-        """Ordinary windows compared with all of the reference instead."""
-        return _ordinary(self.scatter, n_eff, self.stretch)
+        """Windows of so many effective rows, off in the direction in which windows scatter most."""
+        worst, chances = _worst(self.scatter, self.of_sums)
+        return Ordinary.at(worst, chances, freedom=self.scatter.freedom, size=n_eff * self.stretch)
 
 
 def compare_with_windows(
@@ -130,11 +146,12 @@ def compare_with_windows(
     *,
     period: tuple[datetime, datetime] | None = None,
 ) -> BetweenTest | None:
-    """Compare ``current`` counts with the windows of its phase; None where there are too few windows to say.
+    """Compare ``current`` counts with the reference's windows; None where there are too few of them to say.
 
-    ``period`` is the start and end of the live window. One whose phase is not known, or that is not as long as the
-    reference's, is compared with all of them. A shorter one differs more: its scatter is taken to grow as the length
-    falls, which it does at most where one moment says nothing of the next.
+    ``period`` is the start and end of the live window. It is compared with the windows of its phase, or with all of
+    them where phases differ too little to be worth the fewer rows; if it holds each phase alike, what phases differ by
+    does not count. A shorter one differs more: its scatter is taken to grow as the length falls, which it does at most
+    where one moment says nothing of the next.
     """
     if windows is None or len(windows.phases) < ENOUGH_WINDOWS:
         return None
@@ -144,123 +161,86 @@ def compare_with_windows(
     groups = group_bins(profile, pooled + only_now, smaller=min(int(current.sum()), int(np.median(rows))))
     if len(groups) < 2:
         return None
-    phase = windows.phase_of(*period) if period is not None else None
-    stretch = 1.0
+    lengths = 1.0
     if period is not None:
-        stretch = max(1.0, windows.length_seconds / max(1.0, (period[1] - period[0]).total_seconds()))
-    alike = np.array(windows.phases) == phase
-    by_phase = phase is not None and _usable_phases(windows.phases) and int(alike.sum()) >= _LEAST_OF_A_PHASE
-    if not by_phase:
-        alike[:] = True
-    scatter = _scatter(windows, groups, by_phase)
-    reference = sums(windows.counts[alike].sum(axis=0), groups).astype(np.float64)
+        lengths = max(1.0, (period[1] - period[0]).total_seconds()) / windows.length_seconds
+    phase = None if period is None else windows.phase_of(*period)
     now = sums(current, groups).astype(np.float64)
-    n, m = float(reference.sum()), float(now.sum())
+    m = float(now.sum())
+    choices = _peers(windows, groups, phase, _holds_every_phase(windows.phases, lengths))
+    peers = min(choices, key=lambda choice: choice.off_by(m))
+    n, scatter = float(peers.counts.sum()), peers.scatter
     n_eff = n * m / (n + m)
-    standing = 1 + 1 / int(alike.sum())  # the windows that it is compared with scatter too
-    statistic = float(np.sum(_signed_roots(now, reference, n_eff) ** 2))
+    z = signed_roots(now, peers.counts, n_eff)
+    statistic = float(z @ z)
+    # The windows that it is compared with scatter too; and so far as counts are smoothed, scatter does not show
+    spans = max(1, int(lengths + _SAME_LENGTH))
+    longer = max(1.0, 1 / lengths)
+    stretch = longer * (1 + spans / peers.windows) * float(shown(m, len(groups)))
+    of_sums = None
+    if spans > 1 and scatter.windows >= LEAST_OF_A_PHASE * spans:
+        of_sums = scatter_of(windows, groups, scatter.by_phase, spans)
+    plausible, chances = scatter.plausible(scatter.along(z)), CHANCES
+    if of_sums is not None:
+        plausible, chances = smaller_of(plausible, of_sums.plausible(of_sums.along(z)))
+    ordinary = Ordinary.at(plausible, chances, freedom=scatter.freedom, size=n_eff * stretch)
     return BetweenTest(
         statistic=statistic,
         n_eff=n_eff,
-        own_window_psi=scatter.own_psi * stretch,
-        ordinary=_ordinary(scatter, n_eff, stretch * standing),
+        own_window_psi=scatter.own_psi * longer,
+        ordinary=ordinary,
+        p_value=ordinary.p_value(statistic),
         scatter=scatter,
+        of_sums=of_sums,
         stretch=stretch,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Peers:
+    """Windows of the reference that a live one is compared with."""
+
+    counts: Floats  # all of them together, by bin
+    windows: int
+    scatter: Scatter
+
+    def off_by(self, rows: float) -> float:
+        """The PSI by which an ordinary window is off; scatter lies along few directions, chance along all of them."""
+        chance = 1 / rows + 1 / float(self.counts.sum())
+        return math.sqrt(self.scatter.freedom) * chance + self.scatter.own_psi * (1 + 1 / self.windows)
+
+
+@lru_cache(maxsize=1024)
+def _peers(windows: FieldWindows, groups: Groups, phase: int | None, holds_every_phase: bool) -> tuple[_Peers, ...]:
+    """All windows, and those of the phase where it is known."""
+    usable = _usable_phases(windows.phases)
+
+    def peers(alike: npt.NDArray[np.bool_], by_phase: bool) -> _Peers:
+        counts = sums(windows.counts[alike].sum(axis=0), groups).astype(np.float64)
+        return _Peers(counts=counts, windows=int(alike.sum()), scatter=scatter_of(windows, groups, by_phase, 1))
+
+    everything = peers(np.ones(len(windows.phases), dtype=np.bool_), usable and holds_every_phase)
+    alike = np.array(windows.phases) == phase
+    if phase is None or not usable or int(alike.sum()) < LEAST_OF_A_PHASE:
+        return (everything,)
+    return peers(alike, True), everything
 
 
 def _usable_phases(phases: tuple[int, ...]) -> bool:
     """More than one phase, and enough windows left when each phase has taken its mean."""
     counts = np.bincount(phases)
-    kept = counts[counts >= _LEAST_OF_A_PHASE]
+    kept = counts[counts >= LEAST_OF_A_PHASE]
     return counts.size > 1 and int((kept - 1).sum()) >= ENOUGH_WINDOWS - 2
 
 
+def _holds_every_phase(phases: tuple[int, ...], lengths: float) -> bool:
+    """Whether a window so many times as long as the reference's is a whole number of rounds."""
+    round_of = max(phases) + 1
+    return round(lengths / round_of) >= 1 and abs(lengths - round(lengths / round_of) * round_of) <= _SAME_LENGTH
+
+
 @lru_cache(maxsize=1024)
-def _scatter(windows: FieldWindows, groups: Groups, by_phase: bool) -> Scatter:
-    counts = sums(windows.counts, groups).astype(np.float64)
-    phases = np.array(windows.phases) if by_phase else np.zeros(len(counts), dtype=np.int64)
-    z, size, kinds = np.zeros(counts.shape), np.zeros(len(counts)), 0
-    for phase in np.unique(phases):
-        mine = np.flatnonzero(phases == phase)
-        if mine.size >= _LEAST_OF_A_PHASE:
-            kinds += 1
-            rest = counts[mine].sum(axis=0) - counts[mine]
-            m, n = counts[mine].sum(axis=1), rest.sum(axis=1)
-            z[mine] = _signed_roots(counts[mine], rest, n * m / (n + m))
-            size[mine] = n * m / (n + m) * (1 + 1 / (mine.size - 1))
-    z, size = z[size > 0], size[size > 0]
-    freedom, count = len(groups) - 1, len(z)
-    lengths = (z**2).sum(axis=1)
-    own = max(0.0, float(lengths.sum() - freedom * count) / float(size.sum()))
-    products = (z @ z.T) ** 2 - freedom - own * (size[:, None] + size[None, :])
-    pairs = ~np.eye(count, dtype=bool)
-    square = float(products[pairs].sum()) / float(np.outer(size, size)[pairs].sum())
-    square = min(max(square, own**2 / freedom), own**2)
-    # Chance and scatter together: 2 tr(Sigma^2) is the variance of a normal vector's squared length
-    variances = 2 * (freedom + 2 * size * own + size**2 * square)
-    together, inflation = _dependence(z, size, own)
-    return Scatter(
-        freedom=freedom,
-        own_psi=own * inflation,
-        square=square * inflation**2,
-        variance=float(variances.sum()) / float(size.sum()) ** 2 * together * count / (count - kinds),
-        estimated_on=min((count - kinds) / together, _tail_freedom(lengths - freedom - size * own, variances)),
-    )
-
-
-def _dependence(z: Floats, size: Floats, own: float) -> tuple[float, float]:
-    """How many windows are worth one, and by how much scatter around their own mean is too small.
-
-    A window's scatter that is like the last one's with correlation r: the variance is estimated on 1 / (1 + 2 (r^2 +
-    r^4 + ...)) of the windows, and the mean moves as that of (1 - r) / (1 + r) of them.
-    """
-    if own == 0:
-        return 1.0, 1.0
-    after = float((z[1:] * z[:-1]).sum()) / float(np.sqrt(size[1:] * size[:-1]).sum()) / own
-    r = min(max(after, 0.0), _MOST_DEPENDENT)
-    mean = min(0.5, (1 + r) / (1 - r) / len(z))
-    independent = 1 / len(z)
-    inflation = (1 + mean) / (1 - mean) / ((1 + independent) / (1 - independent))
-    return (1 + r**2) / (1 - r**2), inflation
-
-
-def _tail_freedom(deviations: Floats, variances: Floats) -> float:
-    """Degrees of freedom of Student's t with the kurtosis seen: now and then a day is far from all others.
-
-    ``deviations`` of the windows' squared lengths from their mean, ``variances`` what normal ones would have.
-    """
-    kurtosis = 1 + 2 * float((deviations**2).sum()) / float(variances.sum())
-    return (4 * kurtosis - 6) / (kurtosis - 3) if kurtosis > 3 else math.inf
-
-
-def _ordinary(scatter: Scatter, n_eff: float, stretch: float) -> Ordinary:
-    d = scatter.freedom
-    size = n_eff * stretch
-    mean = scatter.own_psi / d
-    apart = max(0.0, scatter.square / d - mean**2)
-    largest = min(scatter.own_psi, mean + math.sqrt((d - 1) * apart))
-    others = (scatter.own_psi - largest) / (d - 1) if d > 1 else 0.0
-    total = d + size * scatter.own_psi
-    return Ordinary(
-        freedom=d,
-        large=1 + size * largest,
-        small=1 + size * others,
-        estimated_on=min(scatter.estimated_on, 2 * total**2 / (size**2 * scatter.variance)),
-    )
-
-
-def _signed_roots(current: Floats, reference: Floats, n_eff: float | Floats) -> Floats:
-    """Vectors whose squared length is n_eff PSI, and that are about normal: each bin's term, signed, its root taken."""
-    p, q = smoothed_shares(current), smoothed_shares(reference)
-    terms = (p - q) * np.log(p / q)
-    return np.asarray(np.sign(p - q) * np.sqrt(terms * np.asarray(n_eff)[..., None]))
-
-
-@lru_cache(maxsize=128)
-def _jacobi(freedom: int) -> tuple[Floats, Floats]:
-    """Nodes in (0, 1) and weights of the beta distribution (1/2, (freedom - 1)/2); freedom 1: all at 1."""
-    if freedom == 1:
-        return np.ones(1), np.ones(1)
-    nodes, weights = roots_jacobi(_NODES, (freedom - 3) / 2, -0.5)
-    return (1 + nodes) / 2, weights / weights.sum()
+def _worst(scatter: Scatter, of_sums: Scatter | None) -> tuple[Plausible, Floats]:
+    """In the direction in which windows scatter most."""
+    plausible = scatter.plausible(scatter.most)
+    return (plausible, CHANCES) if of_sums is None else smaller_of(plausible, of_sums.plausible(of_sums.most))
