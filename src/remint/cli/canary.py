@@ -18,7 +18,8 @@ from remint.cli.common import CommandParser, dump_json, emit_json, stderr
 from remint.errors import DocumentError, ExitCode
 
 if TYPE_CHECKING:
-    from remint.workflows.canary import Move, Place
+    from remint.workflows.canary import Move
+    from remint.workflows.place import Place
 
 _EPILOG = """\
 Each change writes the state file (that is the traffic), commits it, and records it in the ledger; a promotion also
@@ -44,11 +45,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     init = _add(commands, "init", "the first release: one bundle serves everything", "--bundle sha256:<hex>")
     init.add_argument("--bundle", required=True, metavar="ID", help="id of the bundle that becomes stable")
+    init.add_argument("--by", metavar="NAME", help="who approved it, where the environment asks for a review")
     _changes(init, _init)
 
     start = _add(commands, "start", "send the first step's share to a bundle", "--bundle sha256:<hex> --rev main")
     start.add_argument("--bundle", required=True, metavar="ID", help="id of the bundle to try")
     start.add_argument("--rev", metavar="REV", help="refuse the bundle unless this commit's manifest names it")
+    start.add_argument("--by", metavar="NAME", help="who approved it, where the environment asks for a review")
     _changes(start, _start)
 
     judge = _add(commands, "judge", "judge the canary and change nothing", "--output verdict.json --exit-code")
@@ -86,9 +89,11 @@ def _add(
     parser.add_argument(
         "--state",
         type=Path,
-        default=Path("deploy/state.yaml"),
         metavar="FILE",
-        help="the state file that the service follows (default: %(default)s)",
+        help="the state file that the service follows (default: the environment's, else deploy/state.yaml)",
+    )
+    parser.add_argument(
+        "--environment", metavar="NAME", help="one that params.yaml declares (default: where the champion serves)"
     )
     return parser
 
@@ -115,11 +120,13 @@ def _evidence(parser: argparse.ArgumentParser) -> None:
 
 def _place(args: argparse.Namespace) -> Place:
     from remint.config import load_params
-    from remint.workflows.canary import Place
+    from remint.workflows.place import Place
 
+    params = load_params()
     return Place(
-        params=load_params(),
+        params=params,
         now=datetime.now(UTC),
+        environment=params.places.find(args.environment) if args.environment else params.places.champion,
         state_path=args.state,
         commit=not getattr(args, "no_commit", False),
         dry_run=getattr(args, "dry_run", False),
@@ -129,13 +136,13 @@ def _place(args: argparse.Namespace) -> Place:
 def _init(args: argparse.Namespace) -> int:
     from remint.workflows.canary import initialise
 
-    return _done(args, initialise(_place(args), args.bundle))
+    return _done(args, initialise(_place(args), args.bundle, by=args.by))
 
 
 def _start(args: argparse.Namespace) -> int:
     from remint.workflows.canary import start
 
-    return _done(args, start(_place(args), args.bundle, rev=args.rev))
+    return _done(args, start(_place(args), args.bundle, rev=args.rev, by=args.by))
 
 
 def _promote(args: argparse.Namespace) -> int:

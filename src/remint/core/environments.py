@@ -134,6 +134,11 @@ def belongs(entry: LedgerEntry, environment: Environment) -> bool:
     return said == environment.name if said is not None else environment.stage == STABLE
 
 
+def recorded(entry: LedgerEntry, environment: Environment, tag: str) -> bool:
+    """Whether the entry tells of the move of this environment that made ``tag``."""
+    return entry.event is LedgerEvent.ENVIRONMENT and belongs(entry, environment) and entry.data.get("tag") == tag
+
+
 def serve(state: ReleaseState | None, bundle: str, *, pipeline: str, steps: Sequence[float]) -> ReleaseState:
     """``bundle`` alone serves. Another one than before is a release of its own, so that no outcomes are mixed."""
     if state is None:

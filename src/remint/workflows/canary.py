@@ -7,32 +7,24 @@ afterwards. Every move is safe to repeat: run again after a kill, it records wha
 from __future__ import annotations
 
 import hashlib
-import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, Final, assert_never
+from typing import Any, assert_never
 
-from filelock import FileLock, Timeout
-
-from remint.adapters.git import Git
 from remint.adapters.ledger import Ledger
-from remint.adapters.registry import assign, load_registry
-from remint.adapters.state import read_state, write_state
-from remint.config import Params
+from remint.adapters.registry import assign
 from remint.core import rollout
 from remint.core.document import canonical_json, format_time
+from remint.core.environments import belongs
 from remint.core.judge import Answer
 from remint.core.ledger import LedgerEntry, LedgerEvent, new_run_id, refuse_frozen
+from remint.core.registry import STABLE
 from remint.core.release import ReleaseState, canary_share
-from remint.errors import ConfigError, LockedError, RemintError, ServiceError, UsageError
-
-STATE_FILE: Final = Path("deploy/state.yaml")
-_LOCK_SECONDS: Final = 10.0
-_MANIFEST: Final = "artifacts/manifest.json"
+from remint.errors import ConfigError, RemintError, ServiceError, UsageError
+from remint.workflows.place import MANIFEST, Place, admit, bundle_at, commit_state, git_at, swap, version_of
 
 
 class Action(StrEnum):
@@ -43,40 +35,6 @@ class Action(StrEnum):
     ADVANCE = "advance"
     PROMOTE = "promote"
     ROLLBACK = "rollback"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Whose release it is, where its state lies, and how far a command may go."""
-
-    params: Params
-    now: datetime
-    directory: Path = Path()
-    state_path: Path = STATE_FILE
-    commit: bool = True  # of the state file; the ledger and the registry are written in any case
-    dry_run: bool = False
-
-    @property
-    def state_file(self) -> Path:
-        return self.directory / self.state_path
-
-    def state(self) -> ReleaseState:
-        """Raises ConfigError where there is none yet, and for the state of another pipeline."""
-        try:
-            state = read_state(self.state_file)
-        except ConfigError as error:
-            if self.state_file.exists():
-                raise
-            raise ConfigError(error.message, where=error.where, hint="`remint canary init` makes it") from None
-        if state.pipeline != self.params.pipeline:
-            raise ConfigError(
-                f"belongs to pipeline {state.pipeline!r}, not {self.params.pipeline!r}", where=str(self.state_file)
-            )
-        return state
-
-    def git(self) -> Git | None:
-        """The repository that holds the pipeline; None where there is none, and then nothing is recorded."""
-        return _git_at(self.directory)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +55,13 @@ class Move:
         }
 
 
-def initialise(place: Place, bundle: str) -> Move:
+def initialise(place: Place, bundle: str, *, by: str | None = None) -> Move:
     """The first release: ``bundle`` serves everything, and in the registry it is the champion.
 
-    Raises UsageError where a state file with another stable exists, ConfigError where no version has the bundle.
+    Raises UsageError where a state file with another stable exists, and as ``admit`` does; ConfigError where no
+    version has the bundle.
     """
-    before = place.state() if place.state_file.exists() else None
+    before = place.state_or_none()
     after = rollout.first(place.params.pipeline, bundle, steps=place.params.canary.steps)
     if before is not None:
         if before.stable != bundle:
@@ -112,11 +71,16 @@ def initialise(place: Place, bundle: str) -> Move:
                 hint="`remint canary start` brings another",
             )
         after = before
-    return _move(place, Action.INIT, before, after, reason="the first release", champion=bundle)
+    admitted = admit(place, bundle, by=by) if before is None else None
+    reason = "the first release"
+    return _move(place, Action.INIT, before, after, reason=reason, champion=bundle, admitted=admitted)
 
 
-def start(place: Place, bundle: str, *, rev: str | None = None) -> Move:
-    """Send the first step's share to ``bundle``. ``rev`` names the commit it must come from. Raises UsageError."""
+def start(place: Place, bundle: str, *, rev: str | None = None, by: str | None = None) -> Move:
+    """Send the first step's share to ``bundle``. ``rev`` names the commit it must come from.
+
+    Raises UsageError, also where the environment does not admit the model (``admit``).
+    """
     before = place.state()
     after = rollout.start(before, bundle, steps=place.params.canary.steps)
     reason = f"{bundle} against {before.stable}"
@@ -125,10 +89,11 @@ def start(place: Place, bundle: str, *, rev: str | None = None) -> Move:
         if git is None:
             raise UsageError("--rev needs a git repository", where=str(place.directory))
         commit = git.resolve(rev)
-        if _bundle_at(git, commit) != bundle:
-            raise ConfigError(f"{_MANIFEST} at {rev} is not of bundle {bundle}", hint="remint bundle export --rev")
+        if bundle_at(git, commit) != bundle:
+            raise ConfigError(f"{MANIFEST} at {rev} is not of bundle {bundle}", hint="remint bundle export --rev")
         reason += f", from {commit}"
-    return _move(place, Action.START, before, after, reason=reason)
+    admitted = admit(place, bundle, by=by) if after != before else None
+    return _move(place, Action.START, before, after, reason=reason, admitted=admitted)
 
 
 def step(place: Place, verdict: Mapping[str, Any]) -> Move:
@@ -195,7 +160,8 @@ def history(place: Place, release: str) -> list[LedgerEntry]:
     if git is None:
         return []
     entries = Ledger(git, place.params.pipeline).entries()
-    return [e for e in entries if e.event is LedgerEvent.CANARY and e.data.get("release") == release]
+    canaries = [e for e in entries if e.event is LedgerEvent.CANARY and belongs(e, place.environment)]
+    return [e for e in canaries if e.data.get("release") == release]
 
 
 def started_at(place: Place, state: ReleaseState) -> datetime | None:
@@ -209,7 +175,7 @@ def started_at(place: Place, state: ReleaseState) -> datetime | None:
         starts = []
     if starts:
         return starts[0]
-    git = _git_at(place.state_file.parent)
+    git = git_at(place.state_file.parent)
     if git is None or git.ref("HEAD") is None:
         return None
     wanted = [f"--grep=^Remint-Release: {state.release}$", f"--grep=^Remint-Pipeline: {state.pipeline}$"]
@@ -244,25 +210,6 @@ def _finish(place: Place, state: ReleaseState, wanted: Action, *, reason: str) -
     return _move(place, action, state, state, reason=reason, champion=champion)
 
 
-def _swap(place: Place, before: ReleaseState | None, after: ReleaseState) -> None:
-    """Write ``after`` only where ``before`` still stands, so that no step undoes a rollback made meanwhile.
-
-    The lock is held for this moment alone: a rollback never waits for somebody's git push. Raises LockedError.
-    """
-    lock = place.directory / ".remint" / "canary.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(lock, timeout=_LOCK_SECONDS):
-            now = place.state() if place.state_file.exists() else None
-            if now != before:
-                raise LockedError(
-                    "was changed by somebody else meanwhile", where=str(place.state_file), hint="run it again"
-                )
-            write_state(place.state_file, after)
-    except Timeout:
-        raise LockedError("somebody else is writing the state", where=str(lock), hint="run it again") from None
-
-
 def _move(
     place: Place,
     action: Action,
@@ -272,6 +219,7 @@ def _move(
     reason: str,
     verdict: Mapping[str, Any] | None = None,
     champion: str | None = None,
+    admitted: Mapping[str, Any] | None = None,
 ) -> Move:
     """Traffic, then the records. ``champion`` is the bundle whose version becomes stable in the registry.
 
@@ -283,13 +231,13 @@ def _move(
     move = Move(action=action, before=before, after=after, reason=reason)
     version = None
     if champion is not None and (git := place.git()) is not None:
-        version = _version_of(git, place.params.pipeline, champion)  # before anything moves: it may be missing
+        version = version_of(git, place.params.pipeline, champion)  # before anything moves: it may be missing
     if place.dry_run:
         return move
     if after != before:
-        _swap(place, before, after)
+        swap(place, before, after)
     try:
-        _record(place, move, verdict, version)
+        _record(place, move, verdict, version, admitted or {})
     except (RemintError, OSError, subprocess.SubprocessError) as error:
         raise ServiceError(
             f"{place.state_file} is written (release {after.release}, {action}), but it is not recorded: {error}",
@@ -298,23 +246,24 @@ def _move(
     return move
 
 
-def _record(place: Place, move: Move, verdict: Mapping[str, Any] | None, version: str | None) -> None:
+def _record(
+    place: Place, move: Move, verdict: Mapping[str, Any] | None, version: str | None, admitted: Mapping[str, Any]
+) -> None:
     after, pipeline = move.after, place.params.pipeline
     assert move.action is not None
-    if place.commit and (home := _git_at(place.state_file.parent)) is not None:
-        _commit(home, place.state_file.resolve(), _message(move, verdict))
+    commit_state(place, _message(move, verdict))
     git = place.git()
     if git is None:
         return
     if version is not None:
-        assign(
-            git, pipeline, version, now=place.now, message=f"Promote {after.stable}\n\nRemint-Release: {after.release}"
-        )
+        message = f"Promote {after.stable}\n\nRemint-Release: {after.release}"
+        assign(git, pipeline, version, now=place.now, stage=place.environment.stage, message=message)
     known = history(place, after.release)
     if any(e.data.get("action") == move.action and e.data.get("step") == after.step for e in known):
         return
     canaries = [after.canary, move.before.canary if move.before else None, *(e.data.get("canary") for e in known)]
-    token = hashlib.sha256(f"{pipeline}|{after.release}".encode()).hexdigest()
+    here = [] if place.environment.stage == STABLE else [place.environment.name]
+    token = hashlib.sha256("|".join([pipeline, after.release, *here]).encode()).hexdigest()
     run_id = known[0].run_id if known else new_run_id(pipeline, place.now, token)
     data = {
         "action": move.action.value,
@@ -324,21 +273,12 @@ def _record(place: Place, move: Move, verdict: Mapping[str, Any] | None, version
         "canary": next((canary for canary in canaries if canary), None),
         "verdict": None if verdict is None else verdict["id"],
         "reason": move.reason,
+        **({"environment": place.environment.name, **admitted} if place.environment.declared else {}),
     }
     name = f"verdict-{after.release}-{move.action}-{move.before.step if move.before else -1}.json"
     attachments = {} if verdict is None else {name: canonical_json(verdict)}
     entry = LedgerEntry(at=place.now, event=LedgerEvent.CANARY, run_id=run_id, data=data)
     Ledger(git, pipeline).append(entry, attachments=attachments)
-
-
-def _commit(git: Git, path: Path, message: Sequence[str]) -> None:
-    """Commit this one file, whatever else is staged; nothing where git has it already."""
-    if git.succeeds("check-ignore", "--quiet", "--", str(path)):
-        raise ConfigError("is ignored by git", where=str(path), hint="--no-commit leaves it out")
-    if git.run("status", "--porcelain", "--", str(path)):
-        git.run("add", "--", str(path))
-        paragraphs = [part for paragraph in message for part in ("-m", paragraph)]
-        git.run("commit", "--quiet", "--only", *paragraphs, "--", str(path), env=git.identity)
 
 
 def _message(move: Move, verdict: Mapping[str, Any] | None) -> list[str]:
@@ -362,31 +302,6 @@ def _message(move: Move, verdict: Mapping[str, Any] | None) -> list[str]:
     trailers = [f"Remint-Pipeline: {after.pipeline}", f"Remint-Release: {after.release}"]
     trailers += [] if verdict is None else [f"Remint-Verdict: {verdict['id']}"]
     return [subject, move.reason, "\n".join(trailers)]
-
-
-def _version_of(git: Git, pipeline: str, bundle: str) -> str:
-    """The commit of the newest registered version whose bundle it is. Raises ConfigError where there is none."""
-    for registered in reversed(load_registry(git, pipeline).versions):
-        if registered.current and _bundle_at(git, registered.commit) == bundle:
-            return registered.commit
-    raise ConfigError(
-        f"no registered version of {pipeline} has the bundle {bundle}",
-        hint=f"`remint registry register` tags the commit whose {_MANIFEST} names it",
-    )
-
-
-def _bundle_at(git: Git, commit: str) -> str | None:
-    data = git.show(commit, _MANIFEST)
-    try:
-        return None if data is None else str(json.loads(data)["id"])
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _git_at(directory: Path) -> Git | None:
-    """None only where no directory above is a repository; a broken one is an error, not an absent one."""
-    place = directory.resolve()
-    return Git(place) if any((parent / ".git").exists() for parent in (place, *place.parents)) else None
 
 
 def _format(at: datetime | None) -> str | None:
