@@ -6,11 +6,12 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from remint.core.run_plan import Cause, Item, StageFacts, Why
-from remint.errors import ConfigError, LockedError
+from remint.errors import ConfigError, LockedError, ServiceError
 
 #: What DVC answers where data are not in the checkout; whether they changed is then read from what is recorded.
 _MISSING = frozenset({"deleted", "not in cache"})
@@ -167,3 +168,59 @@ def _name(stage: Any, place: Path) -> str:
         return str(stage.name)
     path = os.path.relpath(stage.path, place)
     return f"{path}:{stage.name}" if getattr(stage, "name", None) else path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageCode:
+    """What a stage runs and lists: its commands, the directory they run in, its dependencies and parameters."""
+
+    name: str
+    commands: tuple[str, ...]
+    directory: Path
+    deps: tuple[Path, ...]
+    params: tuple[str, ...]  # dotted keys of any parameter file
+
+
+def stage_codes(directory: Path) -> tuple[StageCode, ...]:
+    """Of the stages of ``dvc.yaml`` in ``directory``, every template in it resolved. Raises as ``stage_facts``."""
+    place = directory.resolve()
+    with _translated(place):
+        from dvc.dependency import ParamsDependency
+        from dvc.repo import Repo
+
+        with Repo(str(place)) as repo:
+            return tuple(
+                StageCode(
+                    name=str(stage.name),
+                    commands=tuple(stage.cmd if isinstance(stage.cmd, list) else [stage.cmd]),
+                    directory=Path(stage.wdir),
+                    deps=tuple(Path(dep.fs_path) for dep in stage.deps if _is_file(dep)),
+                    params=tuple(
+                        str(key) for dep in stage.deps if isinstance(dep, ParamsDependency) for key in dep.params
+                    ),
+                )
+                for stage in repo.index.stages
+                if Path(stage.path) == place / "dvc.yaml" and stage.cmd
+            )
+
+
+def not_in_remote(directory: Path) -> list[str]:
+    """What the checkout names and the default remote lacks, whatever our own cache holds.
+
+    Raises ServiceError where the remote does not answer, ConfigError where DVC cannot read the pipeline.
+    """
+    place = directory.resolve()
+    with _translated(place):
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+
+        with Repo(str(place)) as repo:
+            try:
+                status = repo.data_status(not_in_remote=True, remote_refresh=True)
+            except DvcException:
+                raise
+            except Exception as error:  # each kind of remote has a library of its own, with errors of its own
+                raise ServiceError(
+                    f"does not answer: {type(error).__name__}: {' '.join(str(error).split())[:200]}", where="DVC remote"
+                ) from error
+            return sorted(status["not_in_remote"])
