@@ -16,6 +16,7 @@ from typing import Any, Final
 import yaml
 
 from remint.adapters.git import Git, clean_environment
+from remint.core.document import content_id
 from remint.errors import ConfigError, DataError, RemintError, ServiceError
 
 Progress = Callable[[str], None]
@@ -60,15 +61,16 @@ class Dvc:
         """Bring ``targets`` into the checkout, from the cache or else from the remote."""
         self._run("pull", *targets, failure=ServiceError)
 
-    def not_in_remote(self) -> list[str]:
+    def not_in_remote(self, *, cached: bool = True) -> list[str]:
         """What this checkout names and the default remote does not have: empty is the proof that a push arrived.
 
+        ``cached``: what our own cache lacks counts as well, as it was never pushed from here.
         DVC answers with exit code 0 whatever it finds, so the answer is read, and one of another shape is a failure.
         """
         out = self._run("data", "status", "--not-in-remote", "--json", failure=ServiceError, quiet=True)
         try:
             status = json.loads(out)
-            missing = {*status.get("not_in_remote", []), *status.get("not_in_cache", [])}
+            missing = {*status.get("not_in_remote", []), *(status.get("not_in_cache", []) if cached else [])}
         except (ValueError, AttributeError, TypeError):
             raise ServiceError(f"dvc data status gave no JSON: {out[:80]!r}", where=str(self.path)) from None
         return sorted(missing)
@@ -176,6 +178,20 @@ class Dvc:
         if process.returncode != 0:
             raise failure(f"dvc {args[0]} failed: {_last_word(lines)}", where=str(self.path))
         return "\n".join(lines)
+
+
+def inputs_id(lock: bytes) -> str:
+    """The id of what ``dvc.lock`` was made from: data, code and parameters that no stage made itself."""
+    stages = (yaml.safe_load(lock) or {}).get("stages", {})
+    made = _outputs(lock)
+    deps = {
+        f"{name}:{dep['path']}": dep.get("md5") or dep.get("hash")
+        for name, stage in stages.items()
+        for dep in stage.get("deps", [])
+        if dep["path"] not in made
+    }
+    params = {name: stage.get("params", {}) for name, stage in stages.items()}
+    return content_id({"deps": deps, "params": params})
 
 
 def _given(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from remint.cli.common import emit_json, stderr
 from remint.cli.feedback import add_source
+from remint.cli.forge_options import add_forge, forge_if_any
 from remint.core.trigger import Answer
 from remint.core.verdict import Verdict
 from remint.errors import ExitCode, UsageError
@@ -30,7 +31,11 @@ started again it ends with the same trees; a decision that was dealt with is not
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
-    parser.add_argument("--decision", required=True, type=Path, metavar="FILE", help="decision.json of remint check")
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--decision", type=Path, metavar="FILE", help="decision.json of remint check")
+    given.add_argument(
+        "--decision-variable", metavar="NAME", help="the environment variable that holds what remint dispatch packed"
+    )
     add_source(parser)
     parser.add_argument(
         "--allow-answer",
@@ -41,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-push", action="store_true", help="push neither data nor the branch")
     parser.add_argument("--output-dir", type=Path, metavar="DIR", help="default: .remint/runs/<run id>")
+    add_forge(parser, default="the runner's; elsewhere none is asked whether a person approved what is there")
     parser.add_argument("--exit-code", action="store_true", help="11: the gate failed, 13: it is inconclusive")
     parser.add_argument("--dry-run", action="store_true", help="show what would be done, change nothing")
     parser.add_argument("--json", action="store_true", help="print the run document")
@@ -55,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     result = retrain(
         Path(),
         RetrainRequest(
-            decision=_read(args.decision),
+            decision=read_decision(args.decision) if args.decision else _unpack(args.decision_variable),
             source=lambda: choose_source(
                 store=args.store, service=args.service, segments=args.segments, environment=os.environ
             ),
@@ -65,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
             push=not args.no_push,
             dry_run=args.dry_run,
             output_dir=args.output_dir,
+            forge=None if args.no_push else forge_if_any(args),
         ),
     )
     document = result.document
@@ -82,7 +89,16 @@ def run(args: argparse.Namespace) -> int:
     return _exit_code(result.gate_verdict) if args.exit_code else ExitCode.ANSWERED
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _unpack(variable: str) -> dict[str, Any]:
+    from remint.core.packing import unpack
+
+    text = os.environ.get(variable, "")
+    if not text:
+        raise UsageError("is not set or empty", where=variable, hint="remint dispatch packs a decision")
+    return unpack(text, where=variable)
+
+
+def read_decision(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_bytes())
     except OSError as error:

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from remint.adapters.dvc import WORKTREES, Dvc, Progress
 from remint.adapters.files import write_atomically
+from remint.adapters.forge import Forge, Rehearsal
 from remint.adapters.git import HOOKLESS, Git
 from remint.adapters.ledger import Ledger
 from remint.adapters.lock import hold
@@ -38,6 +39,7 @@ from remint.core.ledger import (
     settled,
 )
 from remint.errors import ConfigError, DataError, LockedError, RemintError, ServiceError, UsageError
+from remint.workflows.approval import refuse_to_replace_approved
 from remint.workflows.earlier import earlier_champions
 from remint.workflows.feedback import FeedbackSource, export_feedback
 from remint.workflows.gate import run_gate
@@ -61,6 +63,7 @@ class RetrainRequest:
     push: bool = True  # False: neither data nor branch leave this machine
     dry_run: bool = False
     output_dir: Path | None = None  # default: .remint/runs/<run_id>
+    forge: Forge | None = None  # asked whether the branch's pull request is approved, which nobody may replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +165,12 @@ class _Run:
                 hint="dvc remote add --default NAME URL, or --no-push",
             )
         self.branch.check()
+        self._refuse_approved()
+
+    def _refuse_approved(self) -> None:
+        if self.request.forge is not None and self.request.push:
+            forge = Rehearsal(self.request.forge) if self.request.dry_run else self.request.forge
+            refuse_to_replace_approved(forge, self.ledger, self.branch.name)
 
     def _refuse_second(self, entries: Sequence[LedgerEntry]) -> None:
         if settled(entries, str(self.decision["id"])) is not None:
@@ -208,6 +217,7 @@ class _Run:
             gate = self._gate(params, tree.path)
             report = self._report(tree.path, gate)
             refuse_frozen(self.ledger.entries(), what="publishing", where=self.ledger.branch)  # pulled while it trained
+            self._refuse_approved()  # while we trained
             self.branch.publish(commit)
         finally:
             self.git.remove_worktree(place)

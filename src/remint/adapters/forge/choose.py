@@ -1,4 +1,4 @@
-"""Which forge, and who we are to it: what a runner's environment says, else origin's address. Tokens only from there."""
+"""Which forge, and who we are to it: what a runner says in its environment, else origin's address."""
 
 from __future__ import annotations
 

@@ -1,0 +1,135 @@
+"""A real Gitea on a loopback port, where its binary has been built; without one the test is skipped."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from binaries import binary
+from remint.adapters.forge.gitea import GiteaForge
+from remint.adapters.forge.rest import Access
+
+PASSWORD = "only-for-a-test"
+
+
+@dataclass
+class Gitea:
+    url: str
+    user: str
+    forge: GiteaForge
+    repository: str = "remint/churn"
+
+    @property
+    def clone_url(self) -> str:
+        return self.url.replace("://", f"://{self.user}:{PASSWORD}@") + f"/{self.repository}.git"
+
+    def call(self, method: str, path: str, body: dict[str, Any], *, user: str | None = None) -> Any:
+        login = base64.b64encode(f"{user or self.user}:{PASSWORD}".encode()).decode()
+        headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}/api/v1{path}", json.dumps(body).encode(), headers, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def approve(self, number: int, who: str) -> None:
+        path = f"/repos/{self.repository}/pulls/{number}/reviews"
+        self.call("POST", path, {"event": "APPROVED", "body": ""}, user=who)
+
+
+@contextmanager
+def gitea(at: Path) -> Iterator[Gitea]:
+    program, work = binary("gitea"), at / "gitea"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (work / "static" / "public").mkdir(parents=True)
+    static = os.environ.get("GITEA_STATIC_ROOT_PATH", str(work / "static"))
+    (work / "app.ini").write_text(
+        f"""
+RUN_USER = {os.environ.get("USER", "root")}
+WORK_PATH = {work}
+[server]
+HTTP_ADDR = 127.0.0.1
+HTTP_PORT = {port}
+ROOT_URL = http://127.0.0.1:{port}/
+STATIC_ROOT_PATH = {static}
+DISABLE_SSH = true
+OFFLINE_MODE = true
+[database]
+DB_TYPE = sqlite3
+PATH = {work}/gitea.db
+[repository]
+ROOT = {work}/repos
+DEFAULT_BRANCH = main
+[security]
+INSTALL_LOCK = true
+SECRET_KEY = {secrets.token_hex(32)}
+PASSWORD_HASH_ALGO = pbkdf2_v2
+[service]
+DISABLE_REGISTRATION = true
+[actions]
+ENABLED = true
+[log]
+MODE = console
+LEVEL = warn
+[session]
+PROVIDER = memory
+[cron.update_checker]
+ENABLED = false
+"""
+    )
+    environment = {**os.environ, "GITEA_I_AM_BEING_UNSAFE_RUNNING_AS_ROOT": "true"}
+    config = ("--config", str(work / "app.ini"), "--work-path", str(work))
+
+    def run(*arguments: str) -> str:
+        command = [program, *arguments, *config]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run("migrate")
+    tokens = {}
+    for name in ("remint", "ann"):
+        made = run(
+            "admin", "user", "create", "--username", name, "--password", PASSWORD, "--email", f"{name}@example.invalid",
+            "--must-change-password=false", "--access-token", "--access-token-name", "test",
+            "--access-token-scopes", "all",
+        )  # fmt: skip
+        tokens[name] = made.rsplit("Access token was successfully created...", 1)[-1].split()[-1]
+    command = [program, "web", *config]
+    with (
+        (work / "log").open("wb") as log,
+        subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT) as server,
+    ):
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait(f"{url}/api/v1/version", work / "log")
+            access = Access(url=f"{url}/api/v1", token=tokens["remint"], variable="GITEA_TOKEN")
+            found = Gitea(url=url, user="remint", forge=GiteaForge(access, "remint/churn"))
+            found.call("POST", "/user/repos", {"name": "churn", "default_branch": "main"})
+            found.call("PUT", "/repos/remint/churn/collaborators/ann", {"permission": "write"})
+            yield found
+        finally:
+            server.terminate()
+
+
+def _wait(url: str, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(log.read_text()[-2000:])
