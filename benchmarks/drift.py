@@ -38,6 +38,15 @@ class Peer:
     streams: tuple[str, ...] = ()
 
 
+#: No telemetry; and BLAS on one thread: threads that wait for a busy core make small products take milliseconds.
+QUIET: Final = {
+    "DO_NOT_TRACK": "1",
+    "NML_DISABLE_USAGE_LOGGING": "1",
+    "PYTHONWARNINGS": "ignore",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+
 #: The newest versions, and what they need beside them: plain installs of evidently (pandas 3), nannyml (no statsmodels)
 #: and whylogs (no pandas) fail on import.
 PEERS: Final = {
@@ -164,13 +173,7 @@ def ask(interpreter: Path, peer: str, job: dict[str, Any]) -> dict[str, Any]:
             [interpreter, script, json.dumps(job)],
             capture_output=True,
             text=True,
-            env={
-                **os.environ,
-                "TMPDIR": work,
-                "PYTHONWARNINGS": "ignore",
-                "DO_NOT_TRACK": "1",
-                "NML_DISABLE_USAGE_LOGGING": "1",
-            },
+            env={**os.environ, **QUIET, "TMPDIR": work},
         )
     if done.returncode:
         return {"error": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
