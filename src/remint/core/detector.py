@@ -22,26 +22,32 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln, logsumexp, xlogy
-from scipy.stats import chi2, ncx2, norm
+from scipy.special import chdtri, gammaln, ndtri, xlogy
+from scipy.stats import ncx2
 
 from remint.core.budget import YEAR
 from remint.core.profile import Counts, FieldRole, Reference
+from remint.core.reference_windows import FieldWindows
 from remint.errors import DataError, NoDataError, Silence
 
 Numbers = npt.NDArray[np.float64]
 
 _CONCENTRATIONS: Final = (20.0, 200.0, 2000.0)  # of the alternatives: shifts of about 0.7, 0.2 and 0.07 sigma a bin
 _SMOOTHING: Final = 0.5
-_HALVINGS: Final = 50
+_HALVINGS: Final = 4  # before Newton's method, which is slow where a share is next to nothing
+_MOST_STEPS: Final = 60
+_NO_STEP: Final = 1e-13
+_LEAST_T: Final = 1e-12
 _NEWEST: Final = 2  # starts of each level: with one, just after a restart there is little between young and old
 _REFERENCE_SHARE: Final = 0.2  # of the budget, for a reference that was drawn unluckily
 _POWER: Final = 0.8
 _SHIFTS: Final = np.geomspace(0.01, 3.0, 96)  # sigma
+_COARSE: Final = 8  # every so many of them is tried first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +146,7 @@ def detect(
         smallest.append(
             _smallest_psi(r, float(deflated[longest].sum()), radius, log_limit=log_limit + math.log(len(profiles)))
         )
-    total = float(logsumexp(np.stack(by_field)) - math.log(len(profiles)))
+    total = float(np.logaddexp.reduce(np.concatenate(by_field)) - math.log(len(profiles)))
     steps = checks_a_year * ((now - promoted_at) / YEAR) + 1
     return Detection(
         log_e=total,
@@ -168,7 +174,7 @@ def log_e_values(reference: npt.ArrayLike, current: npt.ArrayLike, radius: float
         gammaln(a) - gammaln(a + m) + (gammaln(a * smoothed + c) - gammaln(a * smoothed)).sum(axis=-1)
         for a in _CONCENTRATIONS
     ]
-    mixture = logsumexp(np.stack(alternatives), axis=0) - math.log(len(_CONCENTRATIONS))
+    mixture = np.logaddexp.reduce(alternatives) - math.log(len(_CONCENTRATIONS))
     return np.asarray(mixture - _largest_log_likelihood(r, c, radius), dtype=np.float64)
 
 
@@ -186,7 +192,7 @@ def null_radius(reference: npt.ArrayLike, *, eta: npt.ArrayLike, material_psi: f
         return np.full_like(missed, math.inf)
     smoothed = (r + _SMOOTHING) / (n + _SMOOTHING * bins)
     williams = 1 + (float((1 / smoothed).sum()) - 1) / (6 * max(1.0, n) * (bins - 1))
-    critical = central = np.asarray(chi2.isf(missed, bins - 1))
+    critical = central = np.asarray(chdtri(bins - 1, missed))
     if material_psi > 0:
         critical = np.asarray(ncx2.isf(missed, bins - 1, n * material_psi / spread))
         critical = np.where(missed > 0, critical, math.inf)
@@ -203,17 +209,28 @@ def _largest_log_likelihood(r: Numbers, c: Numbers, radius: float | Numbers) -> 
     inside = np.zeros(c.shape[:-1])  # t = 0 is c itself, t = 1 the reference, which is always in K
     outside_t, inside_t = inside.copy(), np.ones_like(inside)
 
-    def distance(t: Numbers) -> Numbers:
-        p = (1 - t[..., None]) * ours[..., held] + t[..., None] * theirs[held]
-        with np.errstate(divide="ignore"):
-            return np.asarray(own - (r[held] * np.log(p)).sum(axis=-1))
+    ours_held, step_held = ours[..., held], theirs[held] - ours[..., held]
 
-    free = distance(outside_t) <= radius
+    def distance(t: Numbers) -> tuple[Numbers, Numbers]:
+        """n KL(R/n || p) and how fast it falls; convex in t."""
+        p = ours_held + t[..., None] * step_held
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return own - np.log(p) @ r[held], (step_held / p) @ r[held]
+
+    free = distance(outside_t)[0] <= radius
     for _ in range(_HALVINGS):
         t = (outside_t + inside_t) / 2
-        far = distance(t) > radius
+        far = distance(t)[0] > radius
         outside_t, inside_t = np.where(far, t, outside_t), np.where(far, inside_t, t)
-    t = np.where(free, 0.0, outside_t)[..., None]  # a hair outside K: never an e-value too large
+    t = np.maximum(outside_t, _LEAST_T)
+    sought = ~free & (distance(t)[0] > radius)
+    for _ in range(_MOST_STEPS):  # from outside, as it is convex: a hair outside K, never an e-value too large
+        away, falls = distance(t)
+        step = np.divide(away - radius, falls, out=np.zeros_like(t), where=sought & (away > radius))
+        t = t + step
+        if not (step > _NO_STEP).any():
+            break
+    t = np.where(sought, t, 0.0)[..., None]
     return np.asarray(xlogy(c, (1 - t) * ours + t * theirs).sum(axis=-1))
 
 
@@ -226,15 +243,31 @@ def _smallest_psi(r: Numbers, rows: float, radius: Numbers, *, log_limit: float)
     """The PSI of a shift of the mean whose expected counts reach the limit, and what makes it 80 % sure on top."""
     if rows <= 0 or r.size < 2 or not np.isfinite(radius):
         return math.inf
+    tilted, psi = _shifted(tuple(r.tolist()))
+
+    def first(tried: Numbers) -> int | None:
+        """Of those tried; the further a shift, the more evidence."""
+        found = log_e_values(r, tried * rows, radius) >= log_limit
+        return int(np.argmax(found)) if found.any() else None
+
+    coarse = first(tilted[_COARSE - 1 :: _COARSE])
+    if coarse is None:
+        return math.inf
+    from_here = coarse * _COARSE
+    fine = first(tilted[from_here : from_here + _COARSE])
+    assert fine is not None
+    return float((math.sqrt(psi[from_here + fine]) + ndtri(_POWER) / math.sqrt(rows)) ** 2)
+
+
+@lru_cache(maxsize=1024)
+def _shifted(reference: tuple[float, ...]) -> tuple[Numbers, Numbers]:
+    """The shares after each of ``_SHIFTS``, and their PSI."""
+    r = np.array(reference)
     smoothed = (r + _SMOOTHING) / (r.sum() + _SMOOTHING * r.size)
-    scores = norm.ppf(np.cumsum(smoothed) - smoothed / 2)  # of a normal variable cut into these bins
+    scores = ndtri(np.cumsum(smoothed) - smoothed / 2)  # of a normal variable cut into these bins
     tilted = smoothed * np.exp(_SHIFTS[:, None] * scores)
     tilted /= tilted.sum(axis=1, keepdims=True)
-    psi = ((tilted - smoothed) * np.log(tilted / smoothed)).sum(axis=1)
-    found = log_e_values(r, tilted * rows, radius) >= log_limit
-    if not found.any():
-        return math.inf
-    return float((math.sqrt(psi[int(np.argmax(found))]) + norm.ppf(_POWER) / math.sqrt(rows)) ** 2)
+    return tilted, ((tilted - smoothed) * np.log(tilted / smoothed)).sum(axis=1)
 
 
 def _counted(name: str, bins: int, counts: Counts) -> Numbers:
@@ -295,8 +328,11 @@ def judged_from(reference: Reference, role: FieldRole) -> timedelta:
 
 def _spread_of(reference: Reference, field: str) -> Spread:
     windows = reference.windows.fields.get(field) if reference.windows is not None else None
-    if windows is None:
-        return Spread()
+    return Spread() if windows is None else _spread(windows)
+
+
+@lru_cache(maxsize=1024)
+def _spread(windows: FieldWindows) -> Spread:
     return Spread(
         at_reference=spread_of_windows(windows.counts),
         rows=max(1.0, float(windows.counts.sum(axis=1).mean())),
