@@ -42,7 +42,8 @@ def load_registry(git: Git, pipeline: str) -> Registry:
 
 def known_registry(git: Git, pipeline: str) -> Registry:
     """What the tags of this clone say, and nobody is asked: for who cannot wait until origin answers."""
-    return read_registry(pipeline, [*git.tags(f"{pipeline}@*"), *git.tags(f"{pipeline}#*")])
+    patterns = (f"{pipeline}{sign}{rest}" for sign in "@#" for rest in ("*", "*/**"))  # one * ends at a slash
+    return read_registry(pipeline, [tag for pattern in patterns for tag in git.tags(pattern)])
 
 
 def trailer(git: Git, tag: str, key: str) -> str | None:

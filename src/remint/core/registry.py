@@ -109,6 +109,7 @@ class Registry:
     versions: tuple[Registered, ...]
     assignments: tuple[Assigned, ...]
     numbers: frozenset[tuple[str, int]]  # (stage, number) that are taken, unassignments too
+    moments: tuple[tuple[str, datetime], ...] = ()  # (stage, time) of each of its events
     deprecated: Tag | None = None  # nothing newer was said of the pipeline than that it is deprecated
     ignored: tuple[str, ...] = ()  # ours by name, but not annotated
 
@@ -130,8 +131,8 @@ class Registry:
         return max(others, key=lambda a: a.assigned_at).tag if others else None
 
     def last_at(self, stage: str) -> datetime | None:
-        """When the stage's newest standing assignment was made."""
-        return max((a.assigned_at for a in self._standing(stage)), default=None)
+        """When something was last said of the stage, also that a commit is out of it."""
+        return max((at for said, at in self.moments if said == stage), default=None)
 
     def _standing(self, stage: str) -> list[Assigned]:
         return [a for a in self.assignments if a.stage == stage and a.current]
@@ -239,6 +240,7 @@ def read_registry(pipeline: str, tags: Iterable[Tag]) -> Registry:
         versions=versions,
         assignments=_assignments(on_stages, versions),
         numbers=frozenset(numbers),
+        moments=tuple(sorted((str(event.of), event.tag.at) for event in on_stages)),
         deprecated=deprecated,
         ignored=tuple(sorted(ignored)),
     )
