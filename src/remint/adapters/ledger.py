@@ -46,6 +46,15 @@ class Ledger:
         tip = self._store.tip()
         return None if tip is None else self._git.show_from_top(tip, _attachment_path(run_id, name))
 
+    def names(self, run_id: str) -> tuple[str, ...]:
+        """The names of the files that are attached to ``run_id``."""
+        tip = self._store.tip()
+        if tip is None:
+            return ()
+        folder = _attachment_path(run_id, "x").removesuffix("x")
+        listed = self._git.run("ls-tree", "--name-only", "-z", "--full-tree", tip, folder)
+        return tuple(path.rpartition("/")[2] for path in listed.split("\0") if path)
+
     def attachments(self, name: str) -> dict[str, bytes]:
         """The file ``name`` of every run that has one, by run id: two calls of git, however many runs there are."""
         tip = self._store.tip()

@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "freeze": ("freeze", "pull the brake: no retrain, no publishing, no promotion; rollback stays free"),
     "unfreeze": ("unfreeze", "release the brake"),
     "plan": ("plan", "say before a run which stages run, what is pulled, and why"),
+    "trace": ("trace", "tell the story of one run: decision, retrain, gate, commits, tags, canary"),
     "doctor": ("doctor", "check the settings around a pipeline, and print the mend for each finding"),
     "lock": ("lock", "merge dvc.lock by stage: a git merge driver"),
     "ledger": ("ledger", "show the append-only record of decisions"),
