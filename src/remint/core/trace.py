@@ -117,8 +117,15 @@ def tell(
     moments += [_of_entry(entry) for entry in related]
     places = {commit for commit, bundle in bundle_at.items() if bundle in bundles} | {commit.id for commit in mine}
     moments += _of_registry(registry, places)
-    ordered = sorted(moments, key=lambda moment: moment.at)
+    ordered = sorted(moments, key=lambda moment: (moment.at, _rank(moment)))
     return Story(run_id=run_id, bundles=bundles, moments=tuple(ordered), files=tuple(files))
+
+
+def _rank(moment: Moment) -> int:
+    """Of what happened at the same moment: what was decided and begun, the commit, what came of it."""
+    if moment.what in {LedgerEvent.DECISION, LedgerEvent.RETRAIN_STARTED}:
+        return 0
+    return 1 if moment.what == "commit" else 2
 
 
 def _bundles(entry: LedgerEntry) -> list[str]:
