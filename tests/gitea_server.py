@@ -1,4 +1,8 @@
-"""A real Gitea on a loopback port, where its binary has been built; without one the test is skipped."""
+"""A real Gitea on a loopback port, where its binary has been built; without one the test is skipped.
+
+``go build -tags 'sqlite sqlite_unlock_notify' -o .cache/bin/gitea code.gitea.io/gitea``, and beside it the link
+``gitea-files`` to that module's directory in the module cache.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +46,13 @@ class Gitea:
             text = answer.read()
         return json.loads(text) if text else None
 
+    def settle(self) -> None:
+        """Wait until it has seen the first push: an empty repository has no pull requests and no workflows."""
+        deadline = time.monotonic() + 30
+        while self.call("GET", f"/repos/{self.repository}", {})["empty"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
     def approve(self, number: int, who: str) -> None:
         path = f"/repos/{self.repository}/pulls/{number}/reviews"
         self.call("POST", path, {"event": "APPROVED", "body": ""}, user=who)
@@ -53,8 +64,8 @@ def gitea(at: Path) -> Iterator[Gitea]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    (work / "static" / "public").mkdir(parents=True)
-    static = os.environ.get("GITEA_STATIC_ROOT_PATH", str(work / "static"))
+    work.mkdir()
+    static = Path(program).parent / "gitea-files"  # a link to the module's directory: templates, options, public
     (work / "app.ini").write_text(
         f"""
 RUN_USER = {os.environ.get("USER", "root")}

@@ -68,6 +68,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     if request.param == "gitea":
         with gitea(tmp_path) as server:
             push = clone(tmp_path / "clone", server.clone_url)
+            server.settle()
             yield Case(server.forge, push, server.approve, server.user)
         return
     git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", str(origin))

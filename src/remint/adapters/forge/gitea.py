@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Final
@@ -49,17 +50,15 @@ class GiteaForge(GitHubForge):
 
     def pulls(self, head: str) -> Sequence[PullRequest]:
         """``head`` is no filter here."""
-        asked = {"state": "all", "sort": "recentupdate"}
-        every = self._rest.pages(f"{self.root}/pulls", own_pull, needs=PULLS_READ, params=asked, page=_SIZE)
+        every = self._rest.pages(f"{self.root}/pulls", own_pull, needs=PULLS_READ, params={"state": "all"}, page=_SIZE)
         return sorted((p for p in every if p and p.head == head), key=lambda pull: -pull.number)
 
     def create_pull(self, *, head: str, base: str, title: str, body: str) -> PullRequest:
-        """A branch that was pushed a moment ago may not be there yet: then nothing was made, and it is asked again."""
+        """A branch that was pushed a moment ago may not be found yet: nothing was made then, so it may be repeated."""
         for _ in range(_TRIES - 1):
-            try:
+            with suppress(MissingError):
                 return super().create_pull(head=head, base=base, title=title, body=body)
-            except MissingError:
-                time.sleep(_PAUSE_SECONDS)
+            time.sleep(_PAUSE_SECONDS)
         return super().create_pull(head=head, base=base, title=title, body=body)
 
     def approvals(self, number: int) -> Sequence[Approval]:
@@ -72,10 +71,10 @@ class GiteaForge(GitHubForge):
         return [Approval(author=who, commit=commit) for who, (state, commit) in last.items() if state == "APPROVED"]
 
     def status(self, commit: str, context: str) -> CommitStatus | None:
-        path = f"{self.root}/commits/{commit}/statuses"
-        asked = {"sort": "recentupdate"}
-        found = self._rest.pages(path, _status, needs=READ, params=asked, page=_SIZE)
-        return next((status for status in found if status.context == context), None)
+        """The highest id is the newest: its own sorting by time leaves two of one second in any order."""
+        found = self._rest.pages(f"{self.root}/commits/{commit}/statuses", _numbered, needs=READ, page=_SIZE)
+        mine = [(number, status) for number, status in found if status.context == context]
+        return max(mine, key=lambda known: known[0])[1] if mine else None
 
     def set_status(self, commit: str, status: CommitStatus) -> None:
         body = {"state": status.state.value, "context": status.context, "description": status.description}
@@ -117,6 +116,10 @@ def _status(body: Any) -> CommitStatus:
     if state in _STATES:
         return replace(commit_status({**body, "state": "success"}), state=StatusState(_STATES[state]))
     return commit_status({**body, "state": state})
+
+
+def _numbered(body: Any) -> tuple[int, CommitStatus]:
+    return int(body["id"]), _status(body)
 
 
 def _run(body: Any) -> tuple[str, WorkflowRun]:
