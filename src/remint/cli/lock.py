@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the merge driver, called by git",
         description="Merge three versions of dvc.lock by stage, into OURS.",
         epilog="exit codes: 0 merged, 13 stages have to be reproduced or a person has to merge\n\n"
-        'example: git config merge.remint-lock.driver "remint lock merge %%O %%A %%B %%P"',
+        'example: git config merge.remint-lock.driver "remint lock merge %O %A %B %P"',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     merge.add_argument("base", type=Path, metavar="BASE", help="the common ancestor (%%O)")

@@ -5,27 +5,18 @@ A look that cannot be taken is "not asked", with its reason, and never ok. Nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from pathlib import Path
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
-from remint.adapters.forge import Forge
 from remint.adapters.git import Git
 from remint.config import Params, load_params
 from remint.core.checkup import Checkup, Level, counted
 from remint.errors import RemintError
+from remint.workflows.doctor_files import dvc_looks, file_looks, git_looks
+from remint.workflows.doctor_look import Look, Patient, failed, look_at, ok
+from remint.workflows.doctor_services import forge_looks, service_looks
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patient:
-    """Where to look. ``forge`` is None where the environment names none, an error where it names a wrong one."""
-
-    directory: Path
-    environ: Mapping[str, str] = field(repr=False)
-    now: datetime
-    forge: Forge | RemintError | None = None
+__all__ = ["Diagnosis", "Patient", "examine"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +35,8 @@ class Diagnosis:
         }
 
 
-Look = Callable[[], Checkup]
-_LOOK_AGAIN: Final = "see the message; then remint doctor again"
-
-
 def examine(patient: Patient) -> Diagnosis:
     """Every look, in the order in which things are set up; raises nothing for what it finds."""
-    from remint.workflows.doctor_files import dvc_looks, file_looks, git_looks
-    from remint.workflows.doctor_services import forge_looks, service_looks
-
     found: list[Checkup] = []
     params: Params | None = None
     try:
@@ -74,29 +58,3 @@ def examine(patient: Patient) -> Diagnosis:
     ]
     found += [look_at(name, look) for name, look in looks]
     return Diagnosis(checkups=tuple(found))
-
-
-def look_at(name: str, look: Look) -> Checkup:
-    try:
-        return look()
-    except RemintError as error:
-        return failed(name, error)
-
-
-def ok(name: str, line: str) -> Checkup:
-    return Checkup(name=name, level=Level.OK, line=line)
-
-
-def warning(name: str, line: str, *, mend: str) -> Checkup:
-    return Checkup(name=name, level=Level.WARNING, line=line, mend=mend)
-
-
-def failed(name: str, error: RemintError | str, *, mend: str | None = None) -> Checkup:
-    if isinstance(error, RemintError):
-        mend = mend or error.hint or _LOOK_AGAIN
-        error = f"{error.where}: {error.message}" if error.where else error.message
-    return Checkup(name=name, level=Level.ERROR, line=" ".join(error.split()), mend=mend or _LOOK_AGAIN)
-
-
-def not_asked(name: str, reason: str) -> Checkup:
-    return Checkup(name=name, level=Level.NOT_ASKED, line=reason)

@@ -19,7 +19,7 @@ from remint.adapters.registry import champion
 from remint.config import Params
 from remint.core.checkup import Checkup
 from remint.core.ledger import frozen
-from remint.workflows.doctor import Look, Patient, failed, look_at, not_asked, ok, warning
+from remint.workflows.doctor_look import Look, Patient, failed, look_at, not_asked, ok, warning
 from remint.workflows.prepare import check_pin
 
 _NO_PARAMS: Final = "params.yaml cannot be read, so the pipeline's name is unknown"

@@ -14,7 +14,7 @@ from remint.config import Params, Source
 from remint.core.checkup import Checkup
 from remint.core.pull_request import status_context
 from remint.errors import PermissionDeniedError, RemintError
-from remint.workflows.doctor import Look, Patient, failed, not_asked, ok, warning
+from remint.workflows.doctor_look import Look, Patient, failed, not_asked, ok, warning
 from remint.workflows.sources import Sources
 
 _WATCH: Final = "watch.yml"
