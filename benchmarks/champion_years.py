@@ -38,6 +38,7 @@ class World:
     shifted: int = 3
     lost: float = 0.0  # accuracy
     begins: int = 60
+    reference_rows: int = REFERENCE_ROWS
 
     @property
     def is_healthy(self) -> bool:
@@ -90,7 +91,7 @@ def draw_year(
     """Reference days and live days from the same world; drift, where there is any, comes on top of live ones."""
     fields = FEATURES if role is FieldRole.FEATURE else 1
     before = daily_means(world, random, REFERENCE_DAYS, fields, first_day=-REFERENCE_DAYS)
-    rows = REFERENCE_ROWS // REFERENCE_DAYS
+    rows = world.reference_rows // REFERENCE_DAYS
     windows = as_bins(split_days(before, random, rows, 1))
     live = daily_means(world, random, days, fields, first_day=0)
     live[world.begins :, : world.shifted] += world.shift
@@ -119,7 +120,7 @@ def draw_year(
     reference = Reference(
         id="sha256:0",
         pipeline="bench",
-        training_rows=REFERENCE_ROWS,
+        training_rows=world.reference_rows,
         fields=profiles,
         vocabularies={},
         windows=ReferenceWindows(fields=known) if has_windows else None,

@@ -8,7 +8,7 @@ rules, so each may end one healthy year in five by a false retrain. Worlds: noth
 higher at weekends); days that differ by harmless shifts of the mean with an expected PSI of 0.0045 or 0.018.
 
 Rules are not imitated: what cannot possibly fire is left out by a cheap bound, and the rule itself is asked about the
-rest. The drift rule is asked about the checks with the largest PSI of each field and year.
+rest. The policy is five rules together: drift of features and of confidence, slow drift, accuracy, estimated accuracy.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import argparse
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -28,7 +29,9 @@ from champion_years import (
     FEATURES,
     HEALTHY,
     MONDAY,
+    REFERENCE_DAYS,
     REFERENCE_ROWS,
+    ROWS_A_DAY,
     Counts,
     Numbers,
     World,
@@ -37,12 +40,12 @@ from champion_years import (
     shares,
     true_accuracies,
 )
-from scipy.stats import chi2
 
 from remint.core.accuracy import anchored_starts, log_e_below
 from remint.core.between_windows import compare_with_windows
 from remint.core.budget import YEAR, alpha_of_check
 from remint.core.detector import log_e_values, null_radius, restarts, spread_of_windows
+from remint.core.divergence import chi_square_critical
 from remint.core.profile import CONFIDENCE, FieldRole, Reference
 from remint.core.rule_accuracy import accuracy_rule
 from remint.core.rule_drift import drift_rule
@@ -55,48 +58,42 @@ GATE_ROWS: Final = 2_000
 ACCURACY: Final = 0.9
 RULES_THAT_SHARE: Final = 5
 YEARLY: Final = 1.0 / RULES_THAT_SHARE
-LARGEST: Final = 5  # checks of each field and year that the drift rule is asked about
+SLACK: Final = 0.95  # of the critical values that rule out: bins are merged here and there
 
 
 # -- rules: the step of the first alarm, or None ---------------------------------------------------------------------
 
 
-def drift_alarm(
-    year: Year, *, every: timedelta, window: timedelta, largest: int | None, material_psi: float = 0.02
-) -> int | None:
-    """Of the drift rule, asked where a field's PSI is among its ``largest``; None asks it wherever it could fire."""
-    width = window // every
+def drift_alarm(year: Year, *, every: timedelta, window: timedelta, material_psi: float = 0.02) -> int | None:
+    """Of the drift rule, asked wherever a field is beyond what is material, and beyond ordinary windows."""
+    width, fields = window // every, year.reference.fields
     summed = year.summed
     counts = summed[width:] - summed[:-width]  # (checks, fields, bins)
     ends = np.arange(width, len(summed))
-    usual = np.array([f.counts for f in year.reference.fields]) + 0.5
+    usual = np.array([f.counts for f in fields]) + 0.5
     usual = usual / usual.sum(axis=-1, keepdims=True)
     now = counts + 0.5
     now = now / now.sum(axis=-1, keepdims=True)
     psi = ((now - usual) * np.log(now / usual)).sum(axis=-1)  # (checks, fields)
-    rows = counts[0, 0].sum()
-    statistic = psi * REFERENCE_ROWS * rows / (REFERENCE_ROWS + rows)
+    rows, known = counts[0, 0].sum(), sum(fields[0].counts)
+    n_eff = known * rows / (known + rows)
     alphas = alpha_by_step(len(summed), every)
-    # The rule's own test asks for more than this: material shifts, beyond what ordinary days differ by
-    possible = (statistic > chi2.isf(10 * alphas.max() / FEATURES, BINS - 1)) & (psi > material_psi)
-    order = np.argsort(-psi, axis=0)[:largest]
-    suspects = {
-        int(k)
-        for i in range(FEATURES)
-        for k in order[:, i]
-        if possible[k, i] and _differs(year.reference, i, counts[k, i], _span(k, width, every), alphas.max())
-    }
-    for k in sorted(suspects):
-        end = int(ends[k])
+    strongest = alphas / len(fields)  # what the strongest field has to reach, by Holm
+    possible = psi * n_eff > SLACK * chi_square_critical(float(strongest.max()), BINS - 1, material_psi * n_eff)
+    for k in np.flatnonzero(possible.any(axis=1)):
+        end, span = int(ends[k]), _span(int(k), width, every)
+        suspects = np.flatnonzero(possible[k]).tolist()
+        if not any(_differs(year.reference, i, counts[k, i], span, float(strongest[end])) for i in suspects):
+            continue
         fired = drift_rule(
             "drift",
             _window(year.reference, counts[k]),
             year.reference,
-            role=FieldRole.FEATURE,
+            role=fields[0].role,
             material_psi=material_psi,
             alpha=float(alphas[end]),
             min_rows=200,
-            span=_span(k, width, every),
+            span=span,
         )[0].fired
         if fired:
             return end
@@ -260,12 +257,14 @@ def _window(reference: Reference, counts: Counts) -> WindowCounts:
 
 RULES: Final = {
     "drift": "drift, daily windows",
+    "drift_rich": "drift, daily windows, 60,000 reference rows",
     "drift_weekly": "drift, 7-day windows every 6 h",
     "slow_drift": "slow drift, every day",
     "slow_drift_blind": "slow drift, no reference windows",
     "accuracy": "accuracy, every 6 h",
     "accuracy_edge": "accuracy at the edge of what is allowed, every 6 h",
     "estimated_accuracy": "estimated accuracy, daily windows",
+    "policy": "the policy: five rules, 1 a year declared",
 }
 WEEK: Final = timedelta(days=7)
 
@@ -273,15 +272,29 @@ WEEK: Final = timedelta(days=7)
 def alarm(rule: str, world: World, random: np.random.Generator, *, days: int) -> float | None:
     """Days from the promotion to the first alarm in one year, or None."""
     feature, six_hours = FieldRole.FEATURE, timedelta(hours=6)
-    largest = LARGEST if world.is_healthy else None
     match rule:
         case "drift":
             year = draw_year(world, random, days=days, parts=1, role=feature)
-            return drift_alarm(year, every=DAY, window=DAY, largest=largest)
+            return drift_alarm(year, every=DAY, window=DAY)
+        case "drift_rich":
+            rich = replace(world, reference_rows=REFERENCE_DAYS * ROWS_A_DAY)
+            return drift_alarm(draw_year(rich, random, days=days, parts=1, role=feature), every=DAY, window=DAY)
         case "drift_weekly":
             year = draw_year(world, random, days=days, parts=4, role=feature)
-            found = drift_alarm(year, every=six_hours, window=WEEK, largest=largest)
+            found = drift_alarm(year, every=six_hours, window=WEEK)
             return None if found is None else found / 4
+        case "policy":
+            year = draw_year(world, random, days=days, parts=1, role=feature)
+            confidence = draw_year(replace(world, shift=0.0), random, days=days, parts=1, role=FieldRole.CONFIDENCE)
+            accuracy = accuracy_alarm(world, random, days=days, parts=4, drop=0.05, at_edge=False, window=WEEK)
+            alarms = [
+                drift_alarm(year, every=DAY, window=DAY),
+                drift_alarm(confidence, every=DAY, window=DAY),
+                slow_drift_alarm(year, every=DAY),
+                estimated_accuracy_alarm(confidence, every=DAY, window=DAY),
+                None if accuracy is None else accuracy / 4,
+            ]
+            return min((end for end in alarms if end is not None), default=None)
         case "slow_drift":
             return slow_drift_alarm(draw_year(world, random, days=days, parts=1, role=feature), every=DAY)
         case "slow_drift_blind":

@@ -31,7 +31,7 @@ Floats = npt.NDArray[np.float64]
 Plausible = tuple[Floats, Floats, Floats]  # along a direction, the sum of all others, and of their squares; PSI
 
 LEAST_OF_A_PHASE: Final = 3  # windows: one is compared with the others
-SCORES: Final = np.linspace(-6.5, 3.5, 24)  # normal scores of how far an estimate is off, down to a chance of 4e-11
+SCORES: Final = np.linspace(-6.5, 3.5, 20)  # normal scores of how far an estimate is off, down to a chance of 4e-11
 CHANCES: Final = np.exp(-(SCORES**2) / 2) / np.exp(-(SCORES**2) / 2).sum()
 _MOST_DEPENDENT: Final = 0.9  # correlation of one window with the next
 _LEAST_PART: Final = 0.3  # of chance: no direction is taken to vary by less, which an estimate might say
@@ -177,7 +177,8 @@ def smaller_of(first: Plausible, second: Plausible) -> tuple[Plausible, Floats]:
 
     def beyond(these: Floats, other: Floats) -> Floats:
         """The chance that the other is larger than each of these."""
-        score = np.interp(these, other[::-1], SCORES[::-1])
+        least = max(1e-12, 1e-2 * float(other[0]))  # so that values are about evenly spaced
+        score = np.interp(np.log(these + least), np.log(other[::-1] + least), SCORES[::-1])
         return np.asarray(ndtr((score - _CORRELATION * SCORES) / math.sqrt(1 - _CORRELATION**2)))
 
     beyond_two = np.where(one > 0, beyond(one, two), 1.0)
