@@ -126,12 +126,13 @@ class Git:
         answer = self._call("cat-file", "blob", f"{self.resolve(rev)}:{path}")
         return answer.stdout if answer.returncode == 0 else None
 
-    def tags(self, pattern: str = "") -> list[Tag]:
-        """All tags whose names match the glob ``pattern``, with the commit behind each (annotated or not)."""
+    def tags(self, *patterns: str) -> list[Tag]:
+        """The tags whose names match any of the globs (none: all), with the commit behind each (annotated or not)."""
         fields = ("refname:strip=2", "objectname", "*objectname", "creatordate:iso-strict", "taggername")
         wanted = "%00".join(f"%({field})" for field in fields)
         found = []
-        for line in self.run("for-each-ref", f"--format={wanted}", f"refs/tags/{pattern}").splitlines():
+        refs = [f"refs/tags/{pattern}" for pattern in patterns or ("",)]
+        for line in self.run("for-each-ref", f"--format={wanted}", *refs).splitlines():
             name, own, peeled, at, by = line.split("\0")
             if at:  # a tag of a tree or a blob has no date and is not ours
                 made_at = datetime.fromisoformat(at)

@@ -43,7 +43,7 @@ def load_registry(git: Git, pipeline: str) -> Registry:
 def known_registry(git: Git, pipeline: str) -> Registry:
     """What the tags of this clone say, and nobody is asked: for who cannot wait until origin answers."""
     patterns = (f"{pipeline}{sign}{rest}" for sign in "@#" for rest in ("*", "*/**"))  # one * ends at a slash
-    return read_registry(pipeline, [tag for pattern in patterns for tag in git.tags(pattern)])
+    return read_registry(pipeline, git.tags(*patterns))
 
 
 def trailer(git: Git, tag: str, key: str) -> str | None:

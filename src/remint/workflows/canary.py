@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any, assert_never
 
 from remint.adapters.ledger import Ledger
-from remint.adapters.registry import assign
+from remint.adapters.registry import assign, load_registry
 from remint.core import rollout
 from remint.core.document import canonical_json, format_time
 from remint.core.environments import belongs
@@ -231,7 +231,9 @@ def _move(
     move = Move(action=action, before=before, after=after, reason=reason)
     version = None
     if champion is not None and (git := place.git()) is not None:
-        version = version_of(git, place.params.pipeline, champion)  # before anything moves: it may be missing
+        version = version_of(
+            git, load_registry(git, place.params.pipeline), champion
+        )  # before anything moves: it may be missing
     if place.dry_run:
         return move
     if after != before:

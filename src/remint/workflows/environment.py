@@ -21,7 +21,7 @@ from remint.core.ledger import LedgerEntry, LedgerEvent, is_run_id, new_run_id, 
 from remint.core.registry import Champion, Registered, Registry, Version, stage_tag
 from remint.core.release import ReleaseState
 from remint.errors import ConfigError, RemintError, ServiceError, UsageError
-from remint.workflows.place import MANIFEST, Place, admit, commit_state, named_bundle, swap
+from remint.workflows.place import MANIFEST, Place, approved, commit_state, named_bundle, passed, swap
 
 _ACTION: Final = "Remint-Action"  # the trailer of a stage's tag that says how it came to be
 
@@ -72,17 +72,18 @@ class Transfer:
 
 
 def promote(place: Place, *, version: Version | None, reason: str, by: str | None = None) -> Transfer:
-    """Let a registered version serve in the place's environment; None is what stands in the environment before it, else
-    the highest version.
+    """Let a registered version serve in the place's environment.
 
-    Raises FrozenError while the brake is on, UsageError where the environment does not admit the model (``admit``) or
-    brings models in by canary, ConfigError where there is no such version.
+    ``version`` None is what stands in the environment before it, else the highest version.
+    Raises FrozenError while the brake is on, UsageError where the environment does not admit the model (as
+    ``place.admit``) or brings models in by canary, ConfigError where there is no such version.
     """
     git, environment = Git(place.directory), place.environment
     registry = load_registry(git, place.params.pipeline)
     chosen = _chosen(place, registry, version)
     ledger = Ledger(git, registry.pipeline)
-    refuse_frozen(ledger.entries(), what=f"promotion to {environment.name}", where=ledger.branch)
+    entries = ledger.entries()
+    refuse_frozen(entries, what=f"promotion to {environment.name}", where=ledger.branch)
     if registry.deprecated is not None:
         raise UsageError(
             f"{registry.pipeline} is deprecated since {format_time(registry.deprecated.at)}",
@@ -104,7 +105,8 @@ def promote(place: Place, *, version: Version | None, reason: str, by: str | Non
             where=str(place.state_file),
             hint="`remint canary promote` or `remint canary rollback` ends it",
         )
-    admitted = admit(place, bundle, by=by)
+    by = approved(place, by)
+    admitted = {"by": by, "passed": passed(place, registry, entries, commit=chosen.commit, bundle=bundle)}
     target = Champion(
         tag=chosen.tag, number=0, version=str(chosen.version), commit=chosen.commit, assigned_at=place.now
     )

@@ -17,6 +17,8 @@ from remint.adapters.registry import load_registry
 from remint.adapters.state import read_state, write_state
 from remint.config import Params
 from remint.core.environments import DEFAULT, Approval, Environment, require_passed
+from remint.core.ledger import LedgerEntry
+from remint.core.registry import Registry
 from remint.core.release import ReleaseState
 from remint.errors import ConfigError, LockedError, UsageError
 
@@ -86,13 +88,13 @@ def named_bundle(git: Git, commit: str, what: str) -> str:
     return bundle
 
 
-def version_of(git: Git, pipeline: str, bundle: str) -> str:
+def version_of(git: Git, registry: Registry, bundle: str) -> str:
     """The commit of the newest registered version whose bundle it is. Raises ConfigError where there is none."""
-    for registered in reversed(load_registry(git, pipeline).versions):
+    for registered in reversed(registry.versions):
         if registered.current and bundle_at(git, registered.commit) == bundle:
             return registered.commit
     raise ConfigError(
-        f"no registered version of {pipeline} has the bundle {bundle}",
+        f"no registered version of {registry.pipeline} has the bundle {bundle}",
         hint=f"`remint registry register` tags the commit whose {MANIFEST} names it",
     )
 
@@ -102,33 +104,44 @@ def admit(place: Place, bundle: str, *, by: str | None) -> dict[str, Any]:
 
     Raises UsageError where an approval names nobody, or the environment before was not passed.
     """
-    environment = place.environment
-    said: dict[str, Any] = {"by": " ".join(by.split()) if by else None, "passed": None}
-    match environment.approval:
-        case Approval.REVIEW if not said["by"]:
+    name, after = approved(place, by), place.environment.after
+    if after is None:
+        return {"by": name, "passed": None}
+    git = place.git()
+    if git is None:
+        raise UsageError(f"{place.environment.name} takes what {after} passed: that stands in git alone")
+    pipeline = place.params.pipeline
+    registry, entries = load_registry(git, pipeline), Ledger(git, pipeline).entries()
+    return {
+        "by": name,
+        "passed": passed(place, registry, entries, commit=version_of(git, registry, bundle), bundle=bundle),
+    }
+
+
+def approved(place: Place, by: str | None) -> str | None:
+    """Who approved a promotion to the environment. Raises UsageError where it asks for a review and nobody is named."""
+    name = " ".join(by.split()) if by else None
+    match place.environment.approval:
+        case Approval.REVIEW if not name:
             raise UsageError(
                 "asks for a review, and nobody is named",
-                where=f"environment {environment.name}",
+                where=f"environment {place.environment.name}",
                 hint="--by NAME: who approved it, such as the reviewer of the merged pull request",
             )
         case Approval.REVIEW | Approval.NONE:
-            pass
+            return name
         case _:
-            assert_never(environment.approval)
-    if environment.after is None:
-        return said
-    git = place.git()
-    if git is None:
-        raise UsageError(f"{environment.name} takes what {environment.after} passed: that stands in git alone")
-    pipeline = place.params.pipeline
-    passed = require_passed(
-        place.params.places.find(environment.after),
-        load_registry(git, pipeline),
-        Ledger(git, pipeline).entries(),
-        commit=version_of(git, pipeline, bundle),
-        bundle=bundle,
-    )
-    return {**said, "passed": passed.to_json()}
+            assert_never(place.environment.approval)
+
+
+def passed(
+    place: Place, registry: Registry, entries: Sequence[LedgerEntry], *, commit: str, bundle: str
+) -> dict[str, Any] | None:
+    """The evidence that the model passed the environment before, None where there is none. Raises UsageError."""
+    if place.environment.after is None:
+        return None
+    before = place.params.places.find(place.environment.after)
+    return require_passed(before, registry, entries, commit=commit, bundle=bundle).to_json()
 
 
 def swap(place: Place, before: ReleaseState | None, after: ReleaseState) -> None:
