@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from rich.console import Console
 from rich.table import Table
 
 from remint.cli.common import emit_json, stderr
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from remint.workflows.environment import Transfer
     from remint.workflows.place import Place
 
+_WIDTH: Final = 200
 _EPILOG: Final = """\
 examples:
   remint registry show                       # versions, and which of them serves where
@@ -127,14 +129,15 @@ def _show(args: argparse.Namespace) -> int:
     from remint.workflows.registry import show
 
     document = show(_place(args, environment=False))
-    _show_environments(document["environments"])
+    _show_environments(document["pipeline"], document["environments"])
     shown = _table("version", "bundle", "commit", "registered at", "by", "state")
     for v in reversed(document["versions"]):
         state = ", ".join(v["stages"]) if v["current"] else "deregistered"
-        shown.add_row(v["version"], _short(v["bundle"]), v["commit"][:12], v["registered_at"], v["by"] or "?", state)
+        made_at, by = _minute(v["registered_at"]), v["by"] or "?"
+        shown.add_row(v["version"], _short(v["bundle"]), v["commit"][:12], made_at, by, state)
     if shown.row_count:
         stderr.print()
-        stderr.print(shown)
+        _print_table(shown)
     else:
         stderr.print(f"No version of {document['pipeline']} yet: remint registry register")
     if document["deprecated"]:
@@ -145,31 +148,44 @@ def _show(args: argparse.Namespace) -> int:
     return ExitCode.ANSWERED
 
 
-def _show_environments(environments: list[dict[str, Any]]) -> None:
-    shown = _table("environment", "tag", "version", "since", "by", "serves", "canary")
+def _show_environments(pipeline: str, environments: list[dict[str, Any]]) -> None:
+    shown = _table("environment", "tag", "version", "since", "by", "serves")
     notes = []
     for e in environments:
         stands, serves = e["stands"] or {}, e["serves"] or {}
         who = (e["moved"] or {}).get("by") or stands.get("tagged_by") or "-"
-        canary = "-"
+        canary = ""
         if serves.get("canary"):
             share = serves["steps"][serves["step"]] if serves["step"] >= 0 else 0.0
-            canary = f"{_short(serves['canary'])} at {share:.0%}"
+            canary = f", canary {_short(serves['canary'])} at {share:.0%}"
         shown.add_row(
-            *(e["name"], stands.get("tag") or "-", stands.get("version") or "-", stands.get("assigned_at") or "-"),
-            *(who, _short(serves.get("stable")), canary),
+            *(e["name"], stands["tag"].removeprefix(pipeline) if stands else "-", stands.get("version") or "-"),
+            *(_minute(stands.get("assigned_at")), who, f"{_short(serves.get('stable'))}{canary}"),
         )
         if e["agrees"] is False:
             notes.append(f"{e['name']}: {e['state_file']} serves another bundle than {stands['tag']} names")
         if e["rival"]:
             notes.append(f"{e['name']}: {e['rival']} is as new by its time; gto may take it for the one that stands")
-    stderr.print(shown)
+    _print_table(shown)
     for note in notes:
         stderr.print(note, markup=False, style="yellow")
 
 
 def _table(*columns: str) -> Table:
-    return Table(*columns, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=True, overflow="ignore")
+    return table
+
+
+def _print_table(table: Table) -> None:
+    """As wide as it needs to be: a tag that is cut short is none."""
+    Console(stderr=True, highlight=False, width=max(stderr.width, _WIDTH)).print(table)
+
+
+def _minute(at: str | None) -> str:
+    """``2026-11-21 08:54Z``: who wants the seconds takes --json."""
+    return f"{at[:10]} {at[11:16]}Z" if at else "-"
 
 
 def _short(bundle: str | None) -> str:
@@ -222,7 +238,8 @@ def _moved(args: argparse.Namespace, place: Place, move: Transfer) -> int:
         stderr.print(f"  state  {place.state_file}: release {move.after.release}, no canary", markup=False)
         if passed := move.admitted["passed"]:
             verdict = f", verdict {passed['verdict'][:19]}" if passed["verdict"] else ""
-            stderr.print(f"  passed {passed['environment']}: {passed['tag']}, {passed['at']}{verdict}", markup=False)
+            since = _minute(passed["at"])
+            stderr.print(f"  passed {passed['environment']}: {passed['tag']}, {since}{verdict}", markup=False)
         if move.admitted["by"]:
             stderr.print(f"  by     {move.admitted['by']}", markup=False)
     emit_json({**move.to_json(), "dry_run": args.dry_run}, output=args.output, as_json=args.json)
