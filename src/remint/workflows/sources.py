@@ -47,9 +47,7 @@ class Sources:
             check=check,
             source=source or check.source,
             prometheus_url=prometheus_url or environ.get("REMINT_PROMETHEUS_URL") or check.prometheus.url,
-            store_url=store_url
-            or environ.get("REMINT_STORE_URL")
-            or None,  # an unset variable arrives empty
+            store_url=store_url or environ.get("REMINT_STORE_URL") or None,  # an unset variable arrives empty
             directory=directory,
             environ=environ,
         )
