@@ -91,6 +91,7 @@ PASSWORD_HASH_ALGO = pbkdf2_v2
 DISABLE_REGISTRATION = true
 [actions]
 ENABLED = true
+DEFAULT_ACTIONS_URL = self
 [log]
 MODE = console
 LEVEL = warn

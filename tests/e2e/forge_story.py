@@ -1,0 +1,293 @@
+"""``scripts/e2e forge``: from an empty forge to a merged retrain, by the workflows themselves. See its --help."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from forge_lab import Lab, LabError, dress, rewrite, runner, wait
+
+from binaries import ROOT
+from gitea_server import Gitea, gitea
+from remint.adapters.frames import read_data_file
+from remint.config import load_params
+from remint.core.pull_request import status_context
+from remint.core.rows import LabelledRows
+from remint.demo import traffic
+from remint.demo.files import Split, cut, example
+from remint.demo.world import World
+
+PIPELINE: Final = "breast-cancer"
+BRANCH: Final = f"remint/retrain/{PIPELINE}"
+CHECK: Final = status_context(PIPELINE)
+_SERVICE_TOKEN: Final = "only-for-a-test"
+_EACH_MINUTE: Final = "* * * * *"
+_ANSWER: Final = re.compile(r"Z ((?:RETRAIN|HOLD|NEED_LABELS|INVESTIGATE|INCONCLUSIVE)  .*)")
+_LATENCY: Final = re.compile(r"(p95_latency_seconds:) [\d.e-]+")
+
+
+@dataclass(slots=True)
+class ForgeWorld(World):
+    """The demo's world, with the forge for origin and the service's export switched on."""
+
+    def environment(self) -> dict[str, str]:
+        # not super(): a dataclass with slots is another class than the one that its methods close over
+        return {**World.environment(self), "REMINT_SERVICE_TOKEN": _SERVICE_TOKEN}
+
+    def clone(self, address: str) -> None:
+        for folder in (self.bundles, self.root / "store", self.root / "dvc-remote", self.root / "data"):
+            folder.mkdir(parents=True)
+        (self.root / "gitconfig").write_text(
+            "[user]\n\tname = Ada\n\temail = ada@example.invalid\n[init]\n\tdefaultBranch = main\n"
+        )
+        self.run("git", "clone", "--quiet", address, str(self.repo), at=self.root)
+
+
+@dataclass
+class Story:
+    lab: Lab
+    world: ForgeWorld
+    split: Split
+    label: str
+    started: float = field(default_factory=time.monotonic)
+    random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(20260101))
+    units: int = 0
+    pins: dict[str, str] = field(default_factory=dict)
+    pool: LabelledRows | None = None
+    number: int = 0
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        begun = time.monotonic()
+        yield
+        now = time.monotonic()
+        print(f"{now - self.started:6.1f} s  {what} ({now - begun:.1f} s)", flush=True)
+
+    # -- from nothing ------------------------------------------------------------------------------------------------
+
+    def pipeline(self, *, schedule: bool, own_token: bool) -> None:
+        world = self.world
+        with self.step("stand-ins for actions/checkout and actions/setup-python pushed"):
+            self.pins = self.lab.actions()
+        with self.step("remint init, dvc repro, first gate"):
+            world.clone(self.lab.server.clone_url)
+            world.remint("init", "--data", str(self.split.history), "--label", self.label, "--pipeline", PIPELINE)
+            # The address is a secret of the machines, as credentials would be: .dvc/config.local here, a secret there
+            world.run("dvc", "config", "core.remote", "shared")
+            world.run("dvc", "remote", "add", "--local", "shared", str(world.root / "dvc-remote"))
+            rewrite(world.repo, self.pins)
+            world.run("dvc", "repro", "--quiet")
+            world.run("dvc", "push", "--quiet")
+            world.remint("gate", "--no-champion", "--output", ".remint/first-gate.json")
+        with self.step("variables, secrets, protection; pushed; first champion registered and assigned"):
+            world.run("git", "add", "--all")
+            world.run("git", "commit", "--quiet", "--message", "First model")
+            world.run("git", "push", "--quiet", "origin", "HEAD:refs/heads/main")
+            self.lab.server.settle()
+            world.remint("registry", "register")
+            world.remint("bundle", "export", "--rev", "HEAD", "--bundles", str(world.bundles))
+            world.remint("canary", "init", "--bundle", self.bundle("HEAD"))
+            world.run("git", "push", "--quiet", "origin", "HEAD", "--tags")
+            self.lab.secret("REMINT_DVC_CONFIG", (world.repo / ".dvc" / "config.local").read_text())
+            self.lab.secret("REMINT_SERVICE_TOKEN", _SERVICE_TOKEN)
+            if own_token:
+                self.lab.secret("REMINT_TOKEN", self.lab.token("write:repository", "write:issue", "read:user"))
+        params = load_params(world.repo / "params.yaml")
+        task = params.task
+        self.pool = read_data_file(
+            self.split.pool, columns=task.columns, label=task.label, time_column=None, zone=None
+        ).rows
+        with self.step(f"remint serve and Prometheus; the model is {params.train.estimator}"):
+            world.serve()
+            if not world.start_prometheus():
+                raise LabError("no Prometheus on this machine: scripts/setup fetches it")
+            assert world.prometheus_url is not None
+            self.lab.variable("REMINT_PROMETHEUS_URL", world.prometheus_url)
+            self.lab.variable("REMINT_FEEDBACK_URL", "http://{}:{}".format(*world.address))
+            self.lab.protect("main", CHECK)
+        self.traffic(1_000)
+        if schedule:
+            with self.step("the schedule: each minute"):
+                rewrite(world.repo, self.pins, cron=_EACH_MINUTE)
+                world.commit("Look each minute", ".github")
+
+    def traffic(self, count: int) -> None:
+        """Users whose rows drift, each of whom says what was true."""
+        with self.step(f"{count} predictions and as many answers of users"):
+            assert self.pool is not None
+            drawn = traffic.drawn(self.pool.table, self.pool.labels.tolist(), count, random=self.random)
+            stream = traffic.drifted(drawn, self.pool.table, self.pool.labels.tolist(), random=self.random)
+            names = [f"user-{self.units + i}" for i in range(stream.rows)]
+            self.units += stream.rows
+            self.world.feedback(self.world.predict(stream.table.to_rows(), units=names), stream.truth)
+            self.world.wait_until_scraped()
+
+    # -- what the workflows do ---------------------------------------------------------------------------------------
+
+    def round(self, why: str, *, reason: str | None, verdict: str, scheduled: bool = False) -> dict[str, Any]:
+        """watch.yml decides and starts retrain.yml; the pull request afterwards."""
+        lab, after = self.lab, self.lab.newest()
+        with self.step(f"watch.yml: {why}"):
+            if not scheduled:
+                lab.start("watch.yml", **({} if reason is None else {"reason": reason}))
+            run = lab.finished("watch.yml", after=after)
+            log = lab.log(run["id"])
+            said = _ANSWER.search(log)
+            print(f"          {run['html_url']}: {said[1] if said else 'no answer'}")
+            assert said is not None, log[-4000:]
+            assert said[1].startswith("RETRAIN"), said[1]
+        with self.step("retrain.yml: dvc repro, gate, pull request"):
+            run = lab.finished("retrain.yml", after=after)
+            print(f"          {run['html_url']} {run['display_title']}")
+        pulls = [pull for pull in lab.call("GET", "/pulls?state=all") if pull["head"]["ref"] == BRANCH]
+        assert len(pulls) == 1, f"{len(pulls)} pull requests of {BRANCH}"
+        pull: dict[str, Any] = pulls[0]
+        assert self.number in (0, pull["number"])
+        self.number = int(pull["number"])
+        status = lab.server.forge.status(pull["head"]["sha"], CHECK)
+        assert status is not None, f"{pull['head']['sha']} has no status {CHECK}"
+        print(f"          {pull['html_url']}: {CHECK} {status.state.value}: {status.description}")
+        assert status.state.value == verdict, f"{status.state.value}, not {verdict}"
+        comments = lab.call("GET", f"/issues/{self.number}/comments")
+        assert len(comments) == 1, f"{len(comments)} comments"
+        return pull
+
+    def merge(self) -> None:
+        self.lab.call("POST", f"/pulls/{self.number}/merge", {"Do": "merge"})
+
+    def gate_asks(self, seconds: float, message: str) -> None:
+        with self.step(f"on main: {message}"):
+            params = self.world.repo / "params.yaml"
+            self.world.run("git", "pull", "--quiet", "--rebase", "origin", "main")
+            params.write_text(_LATENCY.sub(rf"\g<1> {seconds}", params.read_text()))
+            self.world.commit(message, "params.yaml")
+
+    def bundle(self, rev: str) -> str:
+        return str(json.loads(self.world.run("git", "show", f"{rev}:artifacts/manifest.json"))["id"])
+
+    def tell(self, *, schedule: bool, own_token: bool, screenshot: Path | None) -> None:
+        self.pipeline(schedule=schedule, own_token=own_token)
+        first = self.round("drift", reason=None, verdict="success", scheduled=schedule)
+        if schedule:
+            with self.step("the schedule: off again"):
+                self.world.run("git", "pull", "--quiet", "--rebase", "origin", "main")
+                rewrite(self.world.repo, self.pins, cron="17 */6 * * *")
+                self.world.commit("Look every six hours", ".github")
+        self.gate_asks(0.0000001, "The gate asks for what no model has")
+        self.traffic(300)
+        second = self.round("by hand", reason="new labels since this morning", verdict="failure")
+        assert second["head"]["sha"] != first["head"]["sha"]
+        with self.step("the failing gate blocks the merge, approved or not"):
+            self.lab.server.approve(self.number, "ann")
+            try:
+                self.merge()
+            except LabError as error:
+                print(f"          {error}")
+            else:
+                raise LabError("it was merged with a failing gate")
+            for review in self.lab.call("GET", f"/pulls/{self.number}/reviews"):
+                self.lab.call("POST", f"/pulls/{self.number}/reviews/{review['id']}/dismissals", {"message": "no"})
+        self.gate_asks(0.5, "The gate asks for what it asked for before")
+        self.traffic(300)
+        third = self.round("by hand", reason="the gate is mended", verdict="success")
+        if screenshot is not None:
+            with self.step(f"screenshot: {screenshot}"):
+                shoot(third["html_url"], screenshot)
+        with self.step("without an approval it is not merged; ann approves; merged"):
+            with suppress(LabError):
+                self.merge()
+                raise AssertionError("it was merged without an approval")
+            self.lab.server.approve(self.number, "ann")
+            wait("the merge", self._merged, seconds=30)
+            self.world.run("git", "pull", "--quiet", "--rebase", "origin", "main")
+            assert self.bundle("HEAD") == self.bundle(third["head"]["sha"])
+        print(third["html_url"])
+
+    def _merged(self) -> bool:
+        with suppress(LabError):
+            self.merge()
+            return True
+        return False
+
+
+def shoot(url: str, file: Path) -> None:
+    """The page as a person sees it who is not signed in, without what scripts draw: charts stay an empty box."""
+    with tempfile.TemporaryDirectory() as profile:
+        command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
+        command += ["--window-size=1200,2400", f"--screenshot={file.resolve()}", url]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/e2e forge")
+    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--no-schedule", action="store_true")
+    parser.add_argument("--built-in-token", action="store_true")
+    parser.add_argument("--screenshot", type=Path)
+    arguments = parser.parse_args()
+    # Ended from outside it ends what it started, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    root = Path(tempfile.mkdtemp(prefix="remint-e2e-"))
+    prometheus = ROOT / ".cache" / "prometheus" / "x" / "usr" / "bin" / "prometheus"
+    world = ForgeWorld(root=root, prometheus_binary=prometheus)
+    (root / "cut").mkdir()
+    begun = time.monotonic()
+    with gitea(root) as server:
+        lab = Lab(_repository(server), root)
+        data, label = example(root / "cut")
+        story = Story(lab, world, cut(data, label, root / "cut"), label, started=begun)
+        dress(root / "gitea")
+        print(f"{time.monotonic() - begun:6.1f} s  Gitea is ready", flush=True)
+        try:
+            with runner(lab):
+                return _told(story, arguments)
+        finally:
+            world.close()
+            if not arguments.keep:
+                shutil.rmtree(root, ignore_errors=True)
+
+
+def _told(story: Story, arguments: argparse.Namespace) -> int:
+    problem = None
+    try:
+        story.tell(
+            schedule=not arguments.no_schedule,
+            own_token=not arguments.built_in_token,
+            screenshot=arguments.screenshot,
+        )
+    except Exception as error:  # noqa: BLE001 - whatever it was, the forge shall be there to be looked at
+        problem = f"{type(error).__name__}: {error}"
+        print(f"the story broke off: {problem}", file=sys.stderr, flush=True)
+    if arguments.keep:
+        print(f"{story.lab.page} as remint or ann, password only-for-a-test; in {story.lab.root}. Enter ends it.")
+        with suppress(KeyboardInterrupt):
+            if not sys.stdin.readline():
+                time.sleep(86_400)
+    return 0 if problem is None else 1
+
+
+def _repository(server: Gitea) -> Gitea:
+    """A repository of the pipeline's name, which ann may write to."""
+    name = f"{server.user}/{PIPELINE}"
+    server.call("POST", "/user/repos", {"name": PIPELINE, "default_branch": "main"})
+    server.call("PUT", f"/repos/{name}/collaborators/ann", {"permission": "write"})
+    forge = type(server.forge)(server.forge._rest._access, name)
+    return replace(server, repository=name, forge=forge)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
