@@ -206,8 +206,13 @@ def judge_service(probe: ServiceProbe, limits: ServiceLimits) -> tuple[Finding, 
             limit=0.0,
             evidence=golden_evidence,
         )
-    latency = _measured(
-        "service:latency", probe.p95_latency_seconds, limits.p95_latency_seconds, "s at the 95th percentile"
+    milliseconds = None if probe.p95_latency_seconds is None else probe.p95_latency_seconds * 1e3
+    latency = _measured("service:latency", milliseconds, limits.p95_latency_seconds * 1e3, "ms for 95 % of requests")
+    latency = replace(
+        latency,
+        observed=_number(probe.p95_latency_seconds),
+        limit=limits.p95_latency_seconds,
+        evidence={"requests": probe.requests},
     )
     megabytes = None if probe.memory_bytes is None else probe.memory_bytes / 1e6
     memory = _measured("service:memory", megabytes, limits.memory_bytes / 1e6, "MB of memory at the peak")
@@ -216,7 +221,7 @@ def judge_service(probe: ServiceProbe, limits: ServiceLimits) -> tuple[Finding, 
         observed=None if probe.memory_bytes is None else float(probe.memory_bytes),
         limit=float(limits.memory_bytes),
     )
-    return (boot, golden, replace(latency, evidence={"requests": probe.requests}), memory)
+    return (boot, golden, latency, memory)
 
 
 def _measured(rule: str, value: float | None, limit: float, unit: str) -> Finding:
