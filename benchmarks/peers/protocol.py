@@ -169,20 +169,29 @@ def _windows(tool: Tool, world: World, references: int, windows: int, patience_s
 
 
 def _years(tool: Tool, world: World, years: int, days: int, patience_seconds: float) -> dict[str, Any]:
-    """The day of each year's first alarm by decision, None in a year without; a slow tool gets fewer years."""
-    affordable = patience_seconds / _seconds_a_window(tool, world) / days
-    years = max(2, min(years, int(affordable)))
-    first: dict[str, list[int | None]] = {}
-    for year in range(years):
-        state = tool.prepare(tool.load(world.reference(year)))
-        for day in range(days):
-            for decision, fired in tool.check(state, tool.load(world.window(year, day))).items():
-                days_found = first.setdefault(decision, [None] * years)
-                if fired and days_found[year] is None:
-                    days_found[year] = day + 1
-            if all(found[year] is not None for found in first.values()):
-                break
+    """The day of each year's first alarm by decision, None in a year without.
+
+    How many years a slow tool gets is set by the time of one that is thrown away, so that it says nothing of alarms.
+    """
+    start = time.perf_counter()
+    _first_alarms(tool, world, years, days)
+    years = max(2, min(years, int(patience_seconds / (time.perf_counter() - start))))
+    found = [_first_alarms(tool, world, year, days) for year in range(years)]
+    first = {decision: [year[decision] for year in found] for decision in found[0]}
     return {"call": tool.call, "first_alarm_day": first, "digest": world.digest()}
+
+
+def _first_alarms(tool: Tool, world: World, year: int, days: int) -> dict[str, int | None]:
+    """The first day, from 1, on which each decision raised an alarm; ends when all have."""
+    first: dict[str, int | None] = {}
+    state = tool.prepare(tool.load(world.reference(year)))
+    for day in range(days):
+        for decision, fired in tool.check(state, tool.load(world.window(year, day))).items():
+            if first.setdefault(decision) is None and fired:
+                first[decision] = day + 1
+        if None not in first.values():
+            break
+    return first
 
 
 def _seconds_a_window(tool: Tool, world: World) -> float:

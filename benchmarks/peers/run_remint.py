@@ -154,7 +154,7 @@ def count_batches(batch_rows: int) -> Stream:
 
         return feed
 
-    return Stream(call=f"assign, BinCounts.add, {batch_rows:,} rows of 20 at a time", errors=False, start=start)
+    return Stream(call=f"assign, BinCounts.add, {batch_rows} x 20 at a time", errors=False, start=start)
 
 
 def _ends(bins: BinCounts) -> list[int]:
