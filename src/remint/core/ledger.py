@@ -176,7 +176,7 @@ def check_memory(entries: Sequence[LedgerEntry], *, reference: str, now: datetim
             frozen=str(brake) if (brake := frozen(entries)) else None,
         ),
         active={name: parse_time(at) for name, at in active.items()},
-        spent_alpha=sum(float(e.data.get("alpha", 0.0)) for e in mine),
+        spent_alpha=sum(map(_alpha_of, mine)),
     )
 
 
@@ -215,6 +215,14 @@ def refuse_frozen(entries: Iterable[LedgerEntry], *, what: str, where: str | Non
     brake = frozen(entries)
     if brake is not None:
         raise FrozenError(f"no {what}: {brake}", where=where, hint="remint unfreeze releases it")
+
+
+def _alpha_of(decision: LedgerEntry) -> float:
+    """What it spent of the false-alarm budget; a decision that does not say so must not pass for a free one."""
+    try:
+        return float(decision.data["alpha"])
+    except (KeyError, TypeError, ValueError):
+        raise DocumentError("a decision without its alpha", where=f"ledger entry of {decision.run_id}") from None
 
 
 def settled(entries: Iterable[LedgerEntry], decision: str) -> LedgerEntry | None:
