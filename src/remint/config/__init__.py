@@ -31,6 +31,7 @@ from remint.config.check import (
     VolumeRule,
     WrongRule,
 )
+from remint.config.control import AutoMerge, PullRequestPolicy, Resources
 from remint.config.registry import DeclaredEnvironments, RegistryPolicy, as_core
 from remint.config.training import (
     Candidate,
@@ -57,6 +58,7 @@ from remint.errors import ConfigError, did_you_mean
 __all__ = [
     "AccuracyRule",
     "AgeRule",
+    "AutoMerge",
     "Canary",
     "Candidate",
     "Check",
@@ -78,7 +80,9 @@ __all__ = [
     "Prepare",
     "PrometheusSource",
     "PromqlRule",
+    "PullRequestPolicy",
     "RegistryPolicy",
+    "Resources",
     "Rule",
     "Selection",
     "Serve",
@@ -132,6 +136,8 @@ class Params(Section):
     check: Check
     canary: Canary = Canary()
     serve: Serve = Serve()
+    pull_request: PullRequestPolicy = PullRequestPolicy()
+    resources: Resources = Resources()
     registry: RegistryPolicy = RegistryPolicy()
     environments: DeclaredEnvironments = Field(default_factory=dict)
 

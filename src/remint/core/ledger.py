@@ -37,6 +37,9 @@ class LedgerEvent(StrEnum):
     CANARY = "canary"
     ENVIRONMENT = "environment"  # a version was promoted to one, or one was rolled back
     MANUAL = "manual"
+    SNOOZE = "snooze"  # a person wants no retrain until a date
+    COMMAND = "command"  # a comment in a pull request was dealt with: once, whatever its answer was
+    AUTO_MERGE = "auto_merge"  # handed to the forge, to be merged when its checks are green
     FREEZE = "freeze"
     UNFREEZE = "unfreeze"
 

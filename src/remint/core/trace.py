@@ -171,6 +171,12 @@ def _said(event: LedgerEvent, data: Mapping[str, Any]) -> tuple[str, str | None]
             return f"release {get('release')}: {get('action')}: {get('reason')}", None
         case LedgerEvent.ENVIRONMENT:
             return f"{get('action')} of {get('environment')}: {get('version')}: {get('reason')}", data.get("tag")
+        case LedgerEvent.SNOOZE:
+            return f"{get('by')} wants no retrain until {get('until')}: {get('reason')}", data.get("url")
+        case LedgerEvent.COMMAND:
+            return f"{get('by')}: {get('command')}: {get('answer')}", data.get("url")
+        case LedgerEvent.AUTO_MERGE:
+            return f"pull request {get('number')} is left to the forge to merge", data.get("url")
         case LedgerEvent.MANUAL | LedgerEvent.FREEZE | LedgerEvent.UNFREEZE:
             return f"{data.get('by') or 'somebody'}: {get('reason')}", None
         case _:

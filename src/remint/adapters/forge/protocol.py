@@ -64,10 +64,11 @@ class PullRequest:
     title: str
     body: str
     author: str
-    head: str  # the branch's name, in this repository and in no fork
+    head: str  # the branch's name; in this repository unless ``fork``
     commit: str  # that the branch pointed at
     base: str
     state: PullState
+    fork: bool = False  # the branch is in another repository: never ours, and its code is not to be trusted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,7 @@ class Comment:
     author: str
     body: str
     url: str
+    pull: int | None = None  # of which pull request; None where the forge was not asked for that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,12 +133,38 @@ class Forge(Protocol):
         """All pull requests of the branch ``head`` of this repository, whatever their state, newest first."""
         ...
 
+    def pull(self, number: int) -> PullRequest:
+        """Raises ConfigError where there is none of that number."""
+        ...
+
+    def open_pulls_at(self, commit: str) -> Sequence[PullRequest]:
+        """Open pull requests whose head is ``commit``, those of forks too."""
+        ...
+
     def create_pull(self, *, head: str, base: str, title: str, body: str) -> PullRequest: ...
-    def update_pull(self, number: int, *, body: str) -> PullRequest: ...
+    def update_pull(self, number: int, *, body: str | None = None, title: str | None = None) -> PullRequest:
+        """What is None stays."""
+        ...
+
+    def enable_auto_merge(self, number: int, *, commit: str) -> None:
+        """The forge merges by itself once its required checks are green, and only while the head is ``commit``.
+
+        Raises ConfigError, naming the setting to switch on, where the forge cannot or would merge at once.
+        """
+        ...
+
+    def disable_auto_merge(self, number: int) -> None:
+        """Nothing happens where it is not enabled."""
+        ...
+
     def close_pull(self, number: int) -> PullRequest: ...
     def approvals(self, number: int) -> Sequence[Approval]: ...
     def comments(self, number: int) -> Sequence[Comment]:
         """Oldest first, all of them."""
+        ...
+
+    def comment(self, comment: int) -> Comment:
+        """One comment by its id, with ``pull``; raises ConfigError where there is none."""
         ...
 
     def create_comment(self, number: int, body: str) -> Comment: ...
