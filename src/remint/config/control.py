@@ -16,7 +16,8 @@ class AutoMerge(StrEnum):
     """Who merges a challenger that passed its gate."""
 
     NEVER = "never"  # a person
-    ON_PASS = "on_pass"  # noqa: S105 - no password; the forge merges once its required checks are green, Remint itself never
+    # The forge, once its required checks are green; Remint itself never merges
+    ON_PASS = "on_pass"  # noqa: S105 - no password
 
 
 class PullRequestPolicy(Section):
