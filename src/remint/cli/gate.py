@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from remint.cli.common import dump_json, emit_json, stderr
-from remint.core.verdict import Verdict
+from remint.core.verdict import Absence, FindingVerdict, Verdict, finding_verdict
 from remint.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,13 @@ examples:
   remint gate --output gate.json --exit-code
   remint gate --accept guard:accuracy --reason "the golden set is from before the price change" --by "Ada Lovelace"
 """
-_COLOURS: Final = {Verdict.PASS: "green", Verdict.INCONCLUSIVE: "yellow", Verdict.FAIL: "red"}
+_COLOURS: Final[Mapping[FindingVerdict, str]] = {
+    Verdict.PASS: "green",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.FAIL: "red",
+    Absence.NO_CHAMPION: "yellow",
+    Absence.MISSING: "yellow",
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -139,8 +145,9 @@ def _show(gate: Mapping[str, Any]) -> None:
     for column in ("rule", "verdict", "reason"):
         table.add_column(column, overflow="fold")
     for finding in gate["findings"]:
-        verdict = Verdict(finding["verdict"])
-        table.add_row(finding["rule"], f"[{_COLOURS[verdict]}]{verdict.value}[/]", escape(finding["reason"]))
+        found = finding_verdict(finding["verdict"])
+        words = found.value.replace("_", " ")
+        table.add_row(escape(finding["rule"]), f"[{_COLOURS[found]}]{words}[/]", escape(finding["reason"]))
     stderr.print(table)
     for note in gate["notes"]:
         stderr.print(f"Note: {note}", markup=False)

@@ -39,6 +39,7 @@ class DocumentKind(StrEnum):
 CURRENT: Final[Mapping[DocumentKind, tuple[int, int]]] = {
     **dict.fromkeys(DocumentKind, (1, 0)),
     DocumentKind.REFERENCE: (1, 1),  # windows, calibration
+    DocumentKind.GATE: (1, 1),  # rules_id, slices, flips, calibration, size_bytes, evaluation; two more verdicts
     DocumentKind.METADATA: (1, 1),  # newest_event_at, choice, reused, hashes.split
 }
 

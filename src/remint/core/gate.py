@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, assert_never
 
 from remint.core.document import finite, format_time
-from remint.core.verdict import Finding, Verdict, overall
+from remint.core.verdict import Absence, Finding, FindingVerdict, Verdict, counted, overall
 from remint.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -280,9 +280,26 @@ def accept(
     return tuple(judged), tuple(used)
 
 
+def weighs(rule: str, verdict: FindingVerdict) -> Verdict:
+    """What one finding contributes to the gate's verdict, by the role that its rule's id begins with.
+
+    A rule of role info stops nothing. Without a champion only the rules of role gate are unanswered: everything else
+    is first compared with the next model. What is MISSING is INCONCLUSIVE.
+    """
+    if rule.startswith(f"{MetricRole.INFO.value}:"):
+        return Verdict.PASS
+    if verdict is Absence.NO_CHAMPION and not rule.startswith(f"{MetricRole.GATE.value}:"):
+        return Verdict.PASS
+    return counted(verdict)
+
+
 def verdict_of(findings: Sequence[Finding]) -> Verdict:
     """The worst finding wins; what only informs does not count, and nothing at all is INCONCLUSIVE."""
-    return overall(f for f in findings if not f.rule.startswith(f"{MetricRole.INFO.value}:"))
+    return overall(
+        replace(f, verdict=weighs(f.rule, f.verdict))
+        for f in findings
+        if not f.rule.startswith(f"{MetricRole.INFO.value}:")
+    )
 
 
 def worse_by(direction: Direction, challenger: float, champion: float) -> float:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from remint.core.document import parse_time
+from remint.core.gate import weighs
 from remint.core.markdown import escape, table
 from remint.core.report import MAX_CHARACTERS
-from remint.core.verdict import Verdict
+from remint.core.verdict import Verdict, finding_verdict
 
 _LINE: Final = re.compile(
     r"<!-- remint:pull pipeline=(?P<pipeline>[a-z0-9-]+) run=(?P<run>[\w-]+) bundle=(?P<bundle>sha256:[0-9a-f]{64}) "
@@ -132,6 +133,7 @@ def status_description(gate: Mapping[str, Any]) -> str:
     champion = gate["champion"]
     against = "no champion yet" if champion is None else f"against {champion['tag']}"
     verdict = Verdict(gate["verdict"])
-    failed = [f["rule"] for f in gate["findings"] if Verdict(f["verdict"]) is verdict and verdict is not Verdict.PASS]
+    worst = [f["rule"] for f in gate["findings"] if weighs(f["rule"], finding_verdict(f["verdict"])) is verdict]
+    failed = [] if verdict is Verdict.PASS else worst
     text = f"Gate {verdict.value}, {against}" + (f": {', '.join(failed)}" if failed else "")
     return text if len(text) <= 140 else f"{text[:139]}…"

@@ -12,15 +12,22 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from remint.core.document import parse_time
+from remint.core.gate import weighs
 from remint.core.markdown import details, escape, table
 from remint.core.report_choice import choice_table
 from remint.core.report_drift import drift_chart, drift_table
-from remint.core.verdict import Verdict
+from remint.core.verdict import Absence, FindingVerdict, Verdict, finding_verdict
 
 MAX_CHARACTERS: Final = 60_000  # GitHub takes 65,536; the rest is for whoever puts text around it
 CHART: Final = "chart"
 
-_MARKS: Final = {Verdict.PASS: "✅", Verdict.INCONCLUSIVE: "❔", Verdict.FAIL: "❌"}
+_MARKS: Final[Mapping[FindingVerdict, str]] = {
+    Verdict.PASS: "✅",
+    Verdict.INCONCLUSIVE: "❔",
+    Verdict.FAIL: "❌",
+    Absence.NO_CHAMPION: "➖",
+    Absence.MISSING: "❔",
+}
 _ANSWERS: Final = {
     "RETRAIN": "🔁 Retrain",
     "HOLD": "⏸️ Hold",
@@ -146,7 +153,7 @@ def _gate_headline(gate: Json, name: str) -> str:
         Verdict.INCONCLUSIVE: f"**Not to be merged yet**: too little is known to answer. Until then {champion} stays.",
     }
     lines = [f"## {_MARKS[verdict]} {titles[verdict]}: {name}", effect[verdict]]
-    stopping = [f for f in gate["findings"] if f["verdict"] != Verdict.PASS]
+    stopping = [f for f in gate["findings"] if weighs(f["rule"], finding_verdict(f["verdict"])) is not Verdict.PASS]
     lines += [_finding_line(f) for f in stopping[:_MOST_REASONS]]
     if len(stopping) > _MOST_REASONS:
         lines.append(f"- and {len(stopping) - _MOST_REASONS} more")
@@ -181,7 +188,7 @@ def _rules(gate: Json) -> str:
             continue
         rows.append(
             [
-                f"{_MARKS[Verdict(finding['verdict'])]} {escape(finding['rule'])}",
+                f"{_MARKS[finding_verdict(finding['verdict'])]} {escape(finding['rule'])}",
                 f"{escape(evidence['rows_name'])} ({evidence['rows']})",
                 _number(evidence["champion"]),
                 _number(evidence["challenger"]),
@@ -242,7 +249,7 @@ def _canary(verdict: Json) -> str:
         f"### Canary: {_CANARY[verdict['answer']]}",
         f"Release {escape(verdict['release'])}, step {verdict['step']}. {escape(verdict.get('summary', ''))}".rstrip(),
     ]
-    lines += [f"- {_MARKS[Verdict(f['verdict'])]} {escape(f['reason'])}" for f in verdict["findings"]]
+    lines += [f"- {_MARKS[finding_verdict(f['verdict'])]} {escape(f['reason'])}" for f in verdict["findings"]]
     return "\n".join(lines)
 
 
@@ -270,7 +277,7 @@ def _service(gate: Json) -> str:
     findings = [f for f in gate["findings"] if f["rule"].startswith("service:")]
     if not findings:
         return "### Service\n\n❔ Not checked: the gate was run without booting the service."
-    lines = [f"- {_MARKS[Verdict(f['verdict'])]} {escape(f['reason'])}" for f in findings]
+    lines = [f"- {_MARKS[finding_verdict(f['verdict'])]} {escape(f['reason'])}" for f in findings]
     return "\n".join(["### Service, booted on this model", "", *lines])
 
 
@@ -339,7 +346,7 @@ def _ids(evidence: Evidence) -> str:
 
 
 def _finding_line(finding: Json) -> str:
-    return f"- {_MARKS[Verdict(finding['verdict'])]} **{escape(finding['rule'])}**: {escape(finding['reason'])}"
+    return f"- {_MARKS[finding_verdict(finding['verdict'])]} **{escape(finding['rule'])}**: {escape(finding['reason'])}"
 
 
 def _champion_name(gate: Json) -> str:

@@ -9,7 +9,8 @@ from enum import StrEnum
 from functools import total_ordering
 from typing import Any, Final, Self, assert_never
 
-from remint.core.verdict import Verdict
+from remint.core.gate import weighs
+from remint.core.verdict import Verdict, finding_verdict
 from remint.errors import ConfigError, UsageError
 
 _IDENTIFIER = r"(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)"
@@ -149,7 +150,7 @@ def bump_by_verdict(
     if gate is None:
         raise UsageError("no gate.json of this bundle is in the ledger", where=where, hint=_BY_HAND)
     accepted = {*accepted, *(str(a["rule"]) for a in gate["accepted"])}
-    findings = [(str(f["rule"]), Verdict(f["verdict"])) for f in gate["findings"]]
+    findings = [(str(f["rule"]), weighs(str(f["rule"]), finding_verdict(f["verdict"]))) for f in gate["findings"]]
     open_ = sorted(
         {
             rule

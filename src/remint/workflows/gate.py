@@ -15,7 +15,7 @@ from remint.adapters.frames import read_rows
 from remint.adapters.modules import importable
 from remint.adapters.service_probe import probe_service
 from remint.config import Params
-from remint.core.document import DocumentKind, format_time, parse_time, seal
+from remint.core.document import DocumentKind, content_id, format_time, parse_time, seal
 from remint.core.gate import (
     Acceptance,
     Comparison,
@@ -36,6 +36,11 @@ from remint.errors import BundleError, DataError
 BUNDLE: Final = Path("artifacts/bundle")
 MANIFEST: Final = Path("artifacts/manifest.json")
 PREPARED: Final = Path("artifacts/prepared")
+
+
+def gate_rules_id(params: Params) -> str:
+    """The content id of what the gate judges by, the sections gate and evaluate: other rules, another answer."""
+    return content_id(params.model_dump(mode="json", include={"gate", "evaluate"}))
 
 
 def run_gate(
@@ -82,6 +87,7 @@ def run_gate(
         "created_at": format_time(now),
         "verdict": verdict_of(findings).value,
         "judged_on": judged.rows_name,
+        "rules_id": gate_rules_id(params),
         "notes": notes,
         "findings": [finding.to_json() for finding in findings],
         "challenger": {
