@@ -10,16 +10,17 @@ from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
 
-from remint.adapters.forge.github import (
-    ACTIONS,
-    PULLS_READ,
-    READ,
-    GitHubForge,
+from remint.adapters.forge.answers import (
+    UNSEEN,
+    Reviews,
     commit_status,
-    own_pull,
+    protection,
+    pull_request,
     review,
     run_state,
 )
+from remint.adapters.forge.auto_merge import auto_merge_refusal, check_auto_merge
+from remint.adapters.forge.github import ACTIONS, PULLS_READ, READ, GitHubForge
 from remint.adapters.forge.protocol import (
     Approval,
     CommitStatus,
@@ -29,17 +30,21 @@ from remint.adapters.forge.protocol import (
     StatusState,
     WorkflowRun,
 )
-from remint.adapters.forge.rest import MissingError
+from remint.adapters.forge.rest import MissingError, RefusedError
 from remint.core.document import parse_time
+from remint.errors import LockedError, PermissionDeniedError
 
 _TRIES: Final = 4
 _PAUSE_SECONDS: Final = 0.5
 _STATES: Final = {"warning": "success", "skipped": "success"}  # of those that GitHub lacks; neither blocks a merge
 _SIZE: Final = "limit"
+_WRITE: Final = "write:repository"
+_LATER: Final = "try again later"
 
 
 class GiteaForge(GitHubForge):
     headers: Mapping[str, str] = {}
+    page_size: str = _SIZE
 
     @property
     def kind(self) -> ForgeKind:
@@ -50,8 +55,9 @@ class GiteaForge(GitHubForge):
 
     def pulls(self, head: str) -> Sequence[PullRequest]:
         """``head`` is no filter here."""
-        every = self._rest.pages(f"{self.root}/pulls", own_pull, needs=PULLS_READ, params={"state": "all"}, page=_SIZE)
-        return sorted((p for p in every if p and p.head == head), key=lambda pull: -pull.number)
+        asked = {"state": "all"}
+        every = self._rest.pages(f"{self.root}/pulls", pull_request, needs=PULLS_READ, params=asked, page=_SIZE)
+        return sorted((p for p in every if p.head == head and not p.fork), key=lambda pull: -pull.number)
 
     def create_pull(self, *, head: str, base: str, title: str, body: str) -> PullRequest:
         """A branch that was pushed a moment ago may not be found yet: nothing was made then, so it may be repeated."""
@@ -103,8 +109,41 @@ class GiteaForge(GitHubForge):
         return list(islice((run for name, run in pages if name == workflow), most))
 
     def protection(self, branch: str) -> Protection | None:
-        path = f"{self.root}/branch_protections/{quote(branch, safe='')}"
-        return self._rest.find(path, _protection, needs="write:repository")
+        """Administrators alone see whether a stale approval is dismissed, by the name of the rule that holds here."""
+        asked = self._rest.get(f"{self.root}/branches/{quote(branch, safe='')}", _asked, needs=READ)
+        if asked is None:
+            return None
+        checks, approvals, rule = asked
+        reviews = UNSEEN
+        if rule:
+            path = f"{self.root}/branch_protections/{quote(rule, safe='')}"
+            with suppress(PermissionDeniedError):
+                dismisses = self._rest.get(path, _dismisses, needs="write:repository")
+                reviews = Reviews(approvals=approvals, dismisses_stale=dismisses)
+        return protection(checks, [reviews])
+
+    def enable_auto_merge(self, number: int, *, commit: str) -> None:
+        """Where all that the base requires is there, Gitea merges at once, which is its decision and not ours."""
+        pull, repository = self.pull(number), self.repository()
+        wrong = check_auto_merge(pull, commit, protection=self.protection(pull.base), repository=repository)
+        if wrong is not None:
+            raise wrong
+        style = self._rest.get(self.root, _merge_style, needs=READ)
+        asked = {"Do": style, "merge_when_checks_succeed": True, "head_commit_id": commit}
+        for attempt in range(_TRIES):
+            try:
+                self._rest.send("POST", f"{self.root}/pulls/{number}/merge", asked, lambda _: None, needs=_WRITE)
+                return
+            except LockedError:  # it is waiting for its checks already
+                return
+            except RefusedError as error:
+                if _LATER not in error.message or attempt == _TRIES - 1:
+                    raise auto_merge_refusal(pull, repository, error.message) from None
+            time.sleep(_PAUSE_SECONDS)  # it looks for conflicts first, and has done nothing yet
+
+    def disable_auto_merge(self, number: int) -> None:
+        with suppress(MissingError):
+            self._rest.send("DELETE", f"{self.root}/pulls/{number}/merge", None, lambda _: None, needs=_WRITE)
 
 
 def _review(body: Any) -> tuple[tuple[str, str, str], bool]:
@@ -134,10 +173,19 @@ def _run(body: Any) -> tuple[str, WorkflowRun]:
     )
 
 
-def _protection(body: Any) -> Protection:
-    checks = body.get("status_check_contexts") if body.get("enable_status_check") else None
-    return Protection(
-        checks=frozenset(checks or []),
-        approvals=int(body.get("required_approvals") or 0),
-        dismisses_stale=bool(body.get("dismiss_stale_approvals")),
-    )
+def _asked(body: Any) -> tuple[frozenset[str], int, str] | None:
+    """Of a branch: the checks and approvals that it asks for, and the name of the rule, which is empty for most."""
+    if not body["protected"]:
+        return None
+    checks = body["status_check_contexts"] if body["enable_status_check"] else None
+    return frozenset(checks or []), int(body["required_approvals"]), str(body["effective_branch_protection_name"])
+
+
+def _dismisses(body: Any) -> bool:
+    return bool(body["dismiss_stale_approvals"])
+
+
+def _merge_style(body: Any) -> str:
+    """Of those that the repository allows, the one that keeps our commit."""
+    styles = {"merge": "allow_merge_commits", "squash": "allow_squash_merge", "rebase-merge": "allow_rebase_explicit"}
+    return next((style for style, key in styles.items() if body.get(key, True)), "rebase")

@@ -83,6 +83,14 @@ class LocalForge:
         found = [self._pull(pull) for pull in self._read()["pulls"].values() if pull["head"] == head]
         return sorted(found, key=lambda pull: -pull.number)
 
+    def pull(self, number: int) -> PullRequest:
+        return self._get(number)
+
+    def open_pulls_at(self, commit: str) -> Sequence[PullRequest]:
+        """There are no forks here."""
+        found = [p for p in self._read()["pulls"].values() if p["state"] == PullState.OPEN]
+        return [pull for pull in map(self._pull, found) if pull.commit == commit]
+
     def create_pull(self, *, head: str, base: str, title: str, body: str) -> PullRequest:
         commit = self._branch(head)
         if commit is None:
@@ -109,9 +117,20 @@ class LocalForge:
 
         return self._get(self._write(change, f"Open a pull request of {head}"))
 
-    def update_pull(self, number: int, *, body: str) -> PullRequest:
-        self._write(lambda state: _of(state, number).update(body=body), f"Update #{number}")
+    def update_pull(self, number: int, *, body: str | None = None, title: str | None = None) -> PullRequest:
+        asked = {key: value for key, value in (("body", body), ("title", title)) if value is not None}
+        self._write(lambda state: _of(state, number).update(asked), f"Update #{number}")
         return self._get(number)
+
+    def enable_auto_merge(self, number: int, *, commit: str) -> None:  # noqa: ARG002 - nothing would wait for it
+        raise ConfigError(
+            "no auto-merge: a bare repository has no required checks",
+            where=_url(number),
+            hint=f"remint pull-request merge {number} --forge local, or auto_merge: never",
+        )
+
+    def disable_auto_merge(self, number: int) -> None:
+        """It is never enabled."""
 
     def close_pull(self, number: int) -> PullRequest:
         return self._end(number, PullState.CLOSED)
@@ -122,27 +141,34 @@ class LocalForge:
     # -- comments and statuses ---------------------------------------------------------------------------------------
 
     def comments(self, number: int) -> Sequence[Comment]:
-        return [Comment(**comment) for comment in _of(self._read(), number)["comments"]]
+        return [Comment(**comment, pull=number) for comment in _of(self._read(), number)["comments"]]
+
+    def comment(self, comment: int) -> Comment:
+        for pull in self._read()["pulls"].values():
+            for found in pull["comments"]:
+                if found["id"] == comment:
+                    return Comment(**found, pull=pull["number"])
+        raise ConfigError(f"there is no comment {comment}", where=REF)
 
     def create_comment(self, number: int, body: str) -> Comment:
-        def change(state: State) -> Comment:
-            count = sum(len(pull["comments"]) for pull in state["pulls"].values())
-            comment = Comment(id=count + 1, author=self._user, body=body, url=f"{_url(number)} comment {count + 1}")
-            _of(state, number)["comments"].append(asdict(comment))
-            return comment
+        def change(state: State) -> int:
+            made = sum(len(pull["comments"]) for pull in state["pulls"].values()) + 1
+            comment = {"id": made, "author": self._user, "body": body, "url": f"{_url(number)} comment {made}"}
+            _of(state, number)["comments"].append(comment)
+            return made
 
-        return self._write(change, f"Comment on #{number}")
+        return self.comment(self._write(change, f"Comment on #{number}"))
 
     def update_comment(self, comment: int, body: str) -> Comment:
-        def change(state: State) -> Comment:
-            for pull in state["pulls"].values():
-                for found in pull["comments"]:
-                    if found["id"] == comment:
-                        found["body"] = body
-                        return Comment(**found)
+        def change(state: State) -> None:
+            for found in (found for pull in state["pulls"].values() for found in pull["comments"]):
+                if found["id"] == comment:
+                    found["body"] = body
+                    return
             raise ConfigError(f"there is no comment {comment}", where=REF)
 
-        return self._write(change, f"Update comment {comment}")
+        self._write(change, f"Update comment {comment}")
+        return self.comment(comment)
 
     def status(self, commit: str, context: str) -> CommitStatus | None:
         found = self._read()["statuses"].get(commit, {}).get(context)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
+from fnmatch import fnmatchcase
 from typing import Protocol
 
 
@@ -77,7 +78,7 @@ class Comment:
     author: str
     body: str
     url: str
-    pull: int | None = None  # of which pull request; None where the forge was not asked for that
+    pull: int | None = None  # of which pull request; None for an issue's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +108,17 @@ class WorkflowRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protection:
-    """What a branch asks before it takes a merge. ``dismisses_stale``: a new commit takes approvals back."""
+    """What a branch asks before it takes a merge. ``dismisses_stale``: a new commit takes approvals back.
 
-    checks: frozenset[str] = frozenset()
-    approvals: int = 0
-    dismisses_stale: bool = False
+    None is what only administrators may see, and our token is none's.
+    """
+
+    checks: frozenset[str] = frozenset()  # contexts, which may be patterns on Gitea
+    approvals: int | None = 0
+    dismisses_stale: bool | None = False
+
+    def requires(self, context: str) -> bool:
+        return any(fnmatchcase(context, check) for check in self.checks)
 
 
 class Forge(Protocol):
@@ -147,9 +154,11 @@ class Forge(Protocol):
         ...
 
     def enable_auto_merge(self, number: int, *, commit: str) -> None:
-        """The forge merges by itself once its required checks are green, and only while the head is ``commit``.
+        """The forge merges by itself once its required checks are green. Nothing happens where it is enabled already.
 
-        Raises ConfigError, naming the setting to switch on, where the forge cannot or would merge at once.
+        To be asked while the head is ``commit`` and a required check of it is still pending: GitHub refuses where it
+        would merge at once, Gitea merges. Raises ConfigError, naming the setting to switch on, where the forge cannot
+        or the base requires no check, LockedError where the head has moved.
         """
         ...
 
@@ -164,7 +173,7 @@ class Forge(Protocol):
         ...
 
     def comment(self, comment: int) -> Comment:
-        """One comment by its id, with ``pull``; raises ConfigError where there is none."""
+        """One comment by its id; ``pull`` is None where it is of an issue. Raises ConfigError where there is none."""
         ...
 
     def create_comment(self, number: int, body: str) -> Comment: ...

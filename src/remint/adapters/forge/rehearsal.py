@@ -50,11 +50,22 @@ class Rehearsal:
         self._pulls |= {pull.number: pull for pull in found}
         return found
 
+    def pull(self, number: int) -> PullRequest:
+        if number not in self._pulls:
+            self._pulls[number] = self._forge.pull(number)
+        return self._pulls[number]
+
+    def open_pulls_at(self, commit: str) -> Sequence[PullRequest]:
+        return self._forge.open_pulls_at(commit)
+
     def approvals(self, number: int) -> Sequence[Approval]:
         return self._forge.approvals(number)
 
     def comments(self, number: int) -> Sequence[Comment]:
         return self._forge.comments(number) if number else ()
+
+    def comment(self, comment: int) -> Comment:
+        return self._forge.comment(comment)
 
     def status(self, commit: str, context: str) -> CommitStatus | None:
         return self._forge.status(commit, context)
@@ -78,13 +89,21 @@ class Rehearsal:
         self._pulls[0] = pull
         return pull
 
-    def update_pull(self, number: int, *, body: str) -> PullRequest:
-        self._note("update_pull", number=number, body=body)
-        return replace(self._pulls[number], body=body)
+    def update_pull(self, number: int, *, body: str | None = None, title: str | None = None) -> PullRequest:
+        asked = {key: value for key, value in (("body", body), ("title", title)) if value is not None}
+        self._note("update_pull", number=number, **asked)
+        known = self.pull(number)
+        return replace(known, body=asked.get("body", known.body), title=asked.get("title", known.title))
+
+    def enable_auto_merge(self, number: int, *, commit: str) -> None:
+        self._note("enable_auto_merge", number=number, commit=commit)
+
+    def disable_auto_merge(self, number: int) -> None:
+        self._note("disable_auto_merge", number=number)
 
     def close_pull(self, number: int) -> PullRequest:
         self._note("close_pull", number=number)
-        return replace(self._pulls[number], state=PullState.CLOSED)
+        return replace(self.pull(number), state=PullState.CLOSED)
 
     def create_comment(self, number: int, body: str) -> Comment:
         self._note("create_comment", number=number, body=body)

@@ -42,7 +42,7 @@ _RETRY: Final = Retry(
 
 
 class RefusedError(ConfigError):
-    """The forge understood the request and does not take it (422)."""
+    """The forge understood the request and does not take it (400, 405, 413, 422)."""
 
 
 class MissingError(ConfigError):
@@ -120,7 +120,7 @@ class Rest:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any],
+        body: Mapping[str, Any] | None,
         read: Callable[[Any], T],
         *,
         needs: str,
@@ -207,7 +207,7 @@ class Rest:
                 )
             case 409:
                 raise LockedError(f"somebody changed the same thing: {said}", where=where, hint="try again")
-            case 400 | 413 | 422:
+            case 400 | 405 | 413 | 422:
                 raise RefusedError(f"the forge does not take it: {said}", where=where)
             case _ if status >= 500 or status == 429:
                 raise ServiceError(f"the forge failed with {status}: {said}", where=where, hint="try again later")
