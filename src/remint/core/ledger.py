@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any, Final, assert_never
 
 from remint.core.document import canonical_json, format_time, parse_time
-from remint.core.trigger import Answer, History
+from remint.core.trigger import Answer, History, Snooze
 from remint.errors import DocumentError, FrozenError, did_you_mean
 
 SCHEMA: Final = "remint/ledger/1.0"
@@ -177,6 +177,7 @@ def check_memory(entries: Sequence[LedgerEntry], *, reference: str, now: datetim
             retrains_at=tuple(sorted({**asked, **ended}.values())),
             running=running.run_id if running else None,
             frozen=str(brake) if (brake := frozen(entries)) else None,
+            snoozed=last_snooze(entries),
         ),
         active={name: parse_time(at) for name, at in active.items()},
         spent_alpha=sum(map(_alpha_of, mine)),
@@ -218,6 +219,16 @@ def refuse_frozen(entries: Iterable[LedgerEntry], *, what: str, where: str | Non
     brake = frozen(entries)
     if brake is not None:
         raise FrozenError(f"no {what}: {brake}", where=where, hint="remint unfreeze releases it")
+
+
+def last_snooze(entries: Sequence[LedgerEntry]) -> Snooze | None:
+    """What was said last, also where it is over: a later snooze replaces an earlier one, a shorter one too."""
+    entry = next((entry for entry in reversed(entries) if entry.event is LedgerEvent.SNOOZE), None)
+    if entry is None:
+        return None
+    until = parse_time(entry.data.get("until", ""), where=f"ledger entry of {entry.run_id}")
+    by, reason = (str(entry.data.get(key) or "unknown") for key in ("by", "reason"))
+    return Snooze(until=until, by=by, reason=reason, at=entry.at)
 
 
 def _alpha_of(decision: LedgerEntry) -> float:

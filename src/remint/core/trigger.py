@@ -100,15 +100,30 @@ class TriggerPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Snooze:
+    """Somebody wants no retrain until a moment. ``at`` is when that was said; the last word counts."""
+
+    until: datetime
+    by: str
+    reason: str
+    at: datetime
+
+    def __str__(self) -> str:
+        return f"snoozed until {readable_time(self.until)} by {self.by}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """What the ledger knows: when retrains were asked for or finished, and the run id of one that runs now.
 
-    ``frozen`` says who pulled the brake and why, such as ``frozen by Ada since ...: the labels are wrong``.
+    ``frozen`` says who pulled the brake and why, such as ``frozen by Ada since ...: the labels are wrong``. ``snoozed``
+    is the last snooze, which may be over.
     """
 
     retrains_at: tuple[datetime, ...] = ()
     running: str | None = None
     frozen: str | None = None
+    snoozed: Snooze | None = None
 
     @property
     def last_retrain_at(self) -> datetime | None:
@@ -158,7 +173,7 @@ def decide(
        reason to learn from it.
     4. ``retrain_when`` holds: RETRAIN; HOLD within the cooldown or where the week's budget is spent; NEED_LABELS where
        it would not hold without the rules that see no labels, and ``fresh_labels`` (None: unknown) are fewer than the
-       policy asks for.
+       policy asks for; HOLD while somebody snoozes it.
     5. It does not hold: HOLD only if no rule ended in an error and one of those that watch the predictions (drift,
        integrity; where none is declared, those on labels) had an answer. Else INCONCLUSIVE: neither the model's age
        nor old labels make a source that has gone quiet look healthy.
@@ -192,6 +207,9 @@ def decide(
             lacking = _lacking_labels(fresh_labels, policy.min_fresh_labels)
             if lacking is not None:
                 return decision(Answer.NEED_LABELS, f"Labels needed: {_headline(wants)}, but {lacking}", wants, lacking)
+        if history.snoozed is not None and now < history.snoozed.until:
+            asleep = str(history.snoozed)
+            return decision(Answer.HOLD, f"Hold: {asleep}", (), asleep, *(r.reason for r in wants))
         return decision(Answer.RETRAIN, f"Retrain: {_headline(wants)}", wants)
     answered = [rule for rule in rules if _answered(rule, policy)]
     watching = [r for r in rules if r.kind in _ON_PREDICTIONS] or [r for r in rules if r.kind in _ON_LABELS]
