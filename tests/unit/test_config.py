@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +210,14 @@ def test_windows_and_half_lives_are_said_in_rows_or_in_time() -> None:
     assert said == ["all rows", "the newest 9 rows", "the last 9 days"]
     lives = [prepare(half_life=life).half_life for life in ("30d", {"rows": 5})]
     assert [life.of for life in lives if life is not None] == [timedelta(days=30), 5]
+
+
+def test_beside_the_keys_of_a_team_all_of_ours_are_one_section() -> None:
+    theirs = {"train": {"n_est": 50}, "seed": 1, "built": date(2026, 1, 1)}
+    ours = yaml.safe_load(changed("train.seed", 7))
+    assert parse_params(yaml.safe_dump({**theirs, "remint": ours})).train.seed == 7
+    ours["gaet"] = ours.pop("gate")
+    with pytest.raises(ConfigError, match=r"params\.yaml: remint\.gaet: unknown key \(did you mean 'gate'"):
+        parse_params(yaml.safe_dump({**theirs, "remint": ours}))
+    with pytest.raises(ConfigError, match=r"params\.yaml: remint: is empty or not a mapping"):
+        parse_params(yaml.safe_dump({**theirs, "remint": None}))

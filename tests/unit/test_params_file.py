@@ -128,3 +128,14 @@ def test_a_file_without_the_section_is_an_error(tmp_path: Path) -> None:
     path.write_text("pipeline: churn\n")
     with pytest.raises(ConfigError, match="no section 'prepare'"):
         write_until(path, sequence=1, arrived_at=None)
+
+
+def test_in_a_file_of_a_team_only_the_section_remint_is_written(tmp_path: Path) -> None:
+    theirs = "prepare: {split: 0.2}  # ours\ntrain:\n  until: 2020\n"
+    before = theirs + "remint:\n" + "".join(f"  {line}\n" if line else "\n" for line in TEXT.splitlines())
+    path = tmp_path / "params.yaml"
+    path.write_text(before)
+    write_until(path, sequence=42, arrived_at=None)
+    assert changed_lines(path, before) == ["-          sequence: 0", "+          sequence: 42"]
+    with pytest.raises(ConfigError, match=r"has no section 'remint\.train'"):
+        write_earlier(path, [])

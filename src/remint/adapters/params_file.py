@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -14,6 +15,8 @@ from remint.adapters.files import write_atomically
 from remint.core.document import format_time, parse_time
 from remint.errors import ConfigError
 
+_OURS: Final = "remint"  # as config.SECTION: adapters know no config
+
 
 def write_until(path: Path, *, sequence: int, arrived_at: str | None) -> None:
     """Set ``prepare.until``. The time is quoted, because DVC cannot read an unquoted one.
@@ -22,26 +25,30 @@ def write_until(path: Path, *, sequence: int, arrived_at: str | None) -> None:
     """
     text = path.read_text(encoding="utf-8")
     when = None if arrived_at is None else format_time(parse_time(arrived_at, where="until.arrived_at"))
-    if not isinstance(_find(text, "prepare", path), MappingNode):
-        raise ConfigError("has no section 'prepare'", where=str(path))
-    if not isinstance(_find(text, "prepare.until", path), MappingNode):
-        text = _set(text, "prepare.until", "{sequence: 0, arrived_at: null}", path)
-    text = _set(text, "prepare.until.sequence", str(sequence), path)
-    text = _set(text, "prepare.until.arrived_at", json.dumps(when), path)
+    prepare = _section(text, "prepare", path)
+    if not isinstance(_find(text, f"{prepare}.until", path), MappingNode):
+        text = _set(text, f"{prepare}.until", "{sequence: 0, arrived_at: null}", path)
+    text = _set(text, f"{prepare}.until.sequence", str(sequence), path)
+    text = _set(text, f"{prepare}.until.arrived_at", json.dumps(when), path)
     write_atomically(path, text)
 
 
 def write_earlier(path: Path, champions: Sequence[Mapping[str, str]]) -> None:
     """Set ``train.earlier``: tag, commit and bundle of each champion of the past that competes, on one line."""
     text = path.read_text(encoding="utf-8")
-    if not isinstance(_find(text, "train", path), MappingNode):
-        raise ConfigError("has no section 'train'", where=str(path))
-    present = _find(text, "train.earlier", path)
+    key = f"{_section(text, 'train', path)}.earlier"
+    present = _find(text, key, path)
     if isinstance(present, CollectionNode) and not present.flow_style:
-        raise ConfigError(
-            "is written by remint retrain, on one line", where=f"{path}: train.earlier", hint="earlier: []"
-        )
-    write_atomically(path, _set(text, "train.earlier", json.dumps([dict(c) for c in champions]), path))
+        raise ConfigError("is written by remint retrain, on one line", where=f"{path}: {key}", hint="earlier: []")
+    write_atomically(path, _set(text, key, json.dumps([dict(c) for c in champions]), path))
+
+
+def _section(text: str, name: str, path: Path) -> str:
+    """The dotted key of one of Remint's sections: at the top, or within ``remint`` where the file is a team's own."""
+    dotted = name if _find(text, _OURS, path) is None else f"{_OURS}.{name}"
+    if not isinstance(_find(text, dotted, path), MappingNode):
+        raise ConfigError(f"has no section {dotted!r}", where=str(path))
+    return dotted
 
 
 def _set(text: str, dotted: str, value: str, path: Path) -> str:

@@ -1,13 +1,14 @@
 """``params.yaml``: the task, the pipeline's parameters and every threshold there is. Unknown keys are refused.
 
 The file is the one place where a threshold stands. Names carry units: ``_seconds``, ``_share`` (0 to 1), ``_bytes``.
+Where ``params.yaml`` has a team's own keys, all of it is the section ``remint``, and the rest is not ours.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -56,6 +57,7 @@ from remint.core.environments import Environments
 from remint.errors import ConfigError, did_you_mean
 
 __all__ = [
+    "SECTION",
     "AccuracyRule",
     "AgeRule",
     "AutoMerge",
@@ -100,6 +102,9 @@ __all__ = [
     "parse_duration",
     "parse_params",
 ]
+
+#: The key that holds all of Remint's parameters where ``params.yaml`` is a team's own (``remint init --adopt``).
+SECTION: Final = "remint"
 
 
 class Canary(Section):
@@ -193,17 +198,23 @@ def parse_params(text: str, *, where: str = "params.yaml") -> Params:
         raise ConfigError(f"not YAML: {getattr(error, 'problem', None) or error}", where=f"{where}{line}") from None
     if not isinstance(data, dict):
         raise ConfigError("is empty or not a mapping", where=where)
-    _refuse_dates(data, where)
-    return _validated(Params, data, where)
+    if SECTION not in data:
+        _refuse_dates(data, where)
+        return _validated(Params, data, where)
+    section = data[SECTION]
+    if not isinstance(section, dict):
+        raise ConfigError("is empty or not a mapping", where=f"{where}: {SECTION}")
+    _refuse_dates(section, f"{where}: {SECTION}")
+    return _validated(Params, section, where, within=(SECTION,))
 
 
-def _validated(model: type[Params], data: dict[str, Any], where: str) -> Params:
+def _validated(model: type[Params], data: dict[str, Any], where: str, *, within: tuple[str, ...] = ()) -> Params:
     try:
         return model.model_validate(data)
     except ValidationError as error:
         # A mistyped key is two errors, and the one that helps is not that the right key is missing
         first = min(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
-        keys = [str(part) for part in first["loc"]]
+        keys = [*within, *(str(part) for part in first["loc"])]
         place = f"{where}: {'.'.join(keys)}" if keys else where
         if first["type"] == "extra_forbidden":
             raise ConfigError(

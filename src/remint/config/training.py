@@ -195,6 +195,7 @@ class Evaluate(Section):
         MetricName.F1_MACRO,
         MetricName.LOG_LOSS,
     )
+    info_files: tuple[str, ...] = ()  # metrics files of a team's own stages: their numbers are shown, never judged
 
 
 class MetricRule(Section):

@@ -15,10 +15,11 @@ from remint.config import Params
 from remint.core.recency import ALL, Window, newest
 from remint.core.rows import LabelledRows
 from remint.core.schema import Schema
-from remint.errors import BundleError, ConfigError, DataError, RemintError
+from remint.errors import BundleError, ConfigError, DataError, RemintError, did_you_mean
 from remint.workflows.prepare import PREPARED
 
 _TRAIN: Final = "params.yaml: train"
+_SEEDS: Final = frozenset({"seed", "random_state"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class Recipe:
     def model(self, schema: Schema) -> Any:
         """An unfitted model. Raises ConfigError where it cannot be had."""
         try:
-            model = self.make(schema, self.parameters, self.seed)
+            model = self._made(schema)
             absent = [method for method in ("fit", "predict_proba") if not callable(getattr(model, method, None))]
         except RemintError:
             raise
@@ -49,6 +50,27 @@ class Recipe:
         if absent:
             raise ConfigError(f"what {self.estimator} returned has no {absent[0]}()", where=self.where)
         return model
+
+    def _made(self, schema: Schema) -> Any:
+        """Called as ``(schema, parameters, seed)`` where its first argument is the schema, else by its own names.
+
+        So a team's own function, and a class such as scikit-learn's RandomForestClassifier, can be named as it is: it
+        gets ``train.parameters`` as keyword arguments, and the seed where it takes ``seed`` or ``random_state``.
+        """
+        taken = inspect.signature(self.make).parameters
+        first = next(iter(taken), None)
+        if first is not None and first.lstrip("_") in {"", "schema"}:
+            return self.make(schema, self.parameters, self.seed)
+        place = f"{_TRAIN}.parameters"
+        if reserved := sorted(_SEEDS & set(self.parameters)):
+            raise ConfigError(f"{reserved[0]} is not a parameter here", where=place, hint="set train.seed")
+        if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in taken.values()):
+            for name in self.parameters:
+                if name not in taken:
+                    raise ConfigError(
+                        f"{self.estimator} takes no {name!r}", where=place, hint=did_you_mean(name, [*taken])
+                    )
+        return self.make(**self.parameters, **dict.fromkeys(sorted(_SEEDS & set(taken)), self.seed))
 
     def fit(self, schema: Schema, rows: LabelledRows) -> Any:
         """A new model, fitted on just these rows, by their weights where they have any.

@@ -254,6 +254,7 @@ def render_params(pipeline: str, data: str, found: Inspection, golden: bytes) ->
         golden_sha256=_scalar(golden_hash(golden)),
         estimator=found.estimator,
         metrics=", ".join(metrics),
+        info_files="[]",
         min_rows=min(Gate.model_fields["min_rows"].default, golden_rows, splits.test.rows),  # what the file can show
         gate_metric=found.gate_metric,
         floor=found.floor,
