@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+#: The page that has a section for each code, under the code as its heading.
+DOCS: Final = "docs/errors.md"
 
 
 class ExitCode(IntEnum):
@@ -32,7 +35,8 @@ class ExitCode(IntEnum):
 class RemintError(Exception):
     """What happened, where, and what to do next. Shown to the user as one line, without a traceback.
 
-    ``where`` names a file, a key or an address; ``hint`` says what to do next.
+    ``where`` names a file, a key or an address; ``hint`` says what to do next. ``code`` is stable: workflows branch on
+    it, and ``remint explain CODE`` prints its section of ``docs/errors.md``.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.BUG
@@ -49,6 +53,11 @@ class RemintError(Exception):
         advice = f" ({self.hint})" if self.hint else ""
         return " ".join(f"{place}{self.message}{advice}".split())
 
+    @property
+    def line(self) -> str:
+        """The sentence with the code at its end, as it is shown and searched for."""
+        return f"{self} [{self.code}]"
+
 
 class UsageError(RemintError):
     """The command was called in a way that it cannot answer."""
@@ -57,11 +66,41 @@ class UsageError(RemintError):
     code = "usage"
 
 
+class MissingExtraError(UsageError):
+    """What was asked for needs a library of an optional extra."""
+
+    code = "not-installed"
+
+
+class NotAdmittedError(UsageError):
+    """An environment does not take this model: an approval or what it had to pass before is missing."""
+
+    code = "not-admitted"
+
+
+class StaleError(UsageError):
+    """The recorded gate is about another bundle, another champion or other rows than what stands here now."""
+
+    code = "stale"
+
+
 class ConfigError(RemintError):
     """``params.yaml``, a state file or the environment says something that cannot be."""
 
     exit_code = ExitCode.USAGE
     code = "config"
+
+
+class ShallowCloneError(ConfigError):
+    """Tags and history are not all here, so that a champion that is there would read as none."""
+
+    code = "shallow-clone"
+
+
+class ForeignCommitsError(ConfigError):
+    """A person's commits stand on the branch that Remint would overwrite."""
+
+    code = "foreign-commits"
 
 
 class PermissionDeniedError(ConfigError):
@@ -147,6 +186,12 @@ class FrozenError(LockedError):
     """Somebody pulled the brake (``remint freeze``): nothing moves forward until it is released."""
 
     code = "frozen"
+
+
+class ApprovedError(LockedError):
+    """A person approved the bundle that the branch shows: it is not replaced under their name."""
+
+    code = "approved"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

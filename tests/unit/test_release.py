@@ -66,7 +66,7 @@ def test_a_state_survives_its_file(tmp_path: Path) -> None:
         (("step: 1", "step: 4"), "state.yaml: step: 4 is not -1 or an index"),
         (("step: 1", "step: '1'"), "not a whole number"),
         (("release: r7", "relase: r7"), "unknown key.*did you mean 'release'"),
-        (("state/1.0", "state/2.0"), "expected remint/state/1.0"),
+        (("state/1.1", "state/2.0"), "expected remint/state/1.1"),
         ((A, "sha256:short"), "not a bundle id"),
         ((B, "null"), "there is no canary"),
         (("0.25", "0.05"), "rise"),

@@ -68,7 +68,7 @@ wrong with it and what to do. `remint serve` checks the state once more; here it
   {{- $wrong = append $wrong "state: is not a YAML mapping (--set-file state=deploy/state.yaml)" -}}
 {{- else -}}
   {{- range $key, $_ := $state -}}
-    {{- if not (has $key $keys) -}}{{- $wrong = append $wrong (printf "state.%s: unknown key" $key) -}}{{- end -}}
+    {{- if not (has $key (append $keys "runs")) -}}{{- $wrong = append $wrong (printf "state.%s: unknown key" $key) -}}{{- end -}}
   {{- end -}}
   {{- range $keys -}}
     {{- if not (hasKey $state .) -}}{{- $wrong = append $wrong (printf "state.%s: is missing" .) -}}{{- end -}}
@@ -89,6 +89,15 @@ wrong with it and what to do. `remint serve` checks the state once more; here it
   {{- end -}}
   {{- if and (not (kindIs "invalid" $state.canary)) (not (regexMatch "^sha256:[0-9a-f]{64}$" (toString $state.canary))) -}}
     {{- $wrong = append $wrong "state.canary: is neither null nor a bundle id (sha256: and 64 hex digits)" -}}
+  {{- end -}}
+  {{- if not (or (not (hasKey $state "runs")) (kindIs "map" $state.runs)) -}}
+    {{- $wrong = append $wrong "state.runs: is not a mapping of bundle ids to runs" -}}
+  {{- else -}}
+    {{- range $bundle, $run := $state.runs -}}
+      {{- if not (and (regexMatch "^sha256:[0-9a-f]{64}$" $bundle) (regexMatch "^[a-z][a-z0-9-]*-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}$" (toString $run))) -}}
+        {{- $wrong = append $wrong (printf "state.runs: %s: %v is not a bundle id and its run" $bundle $run) -}}
+      {{- end -}}
+    {{- end -}}
   {{- end -}}
   {{- $whole := and (kindIs "float64" $state.step) (eq (floor $state.step) $state.step) -}}
   {{- if or (not (kindIs "slice" $state.steps)) (not $state.steps) -}}

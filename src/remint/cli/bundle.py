@@ -1,8 +1,9 @@
-"""``remint bundle``: verify a model bundle, or bring one out of DVC to where the service loads it."""
+"""``remint bundle``: verify a model bundle, bring one out of DVC to where the service loads it, label its image."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from rich.markup import escape
@@ -14,6 +15,7 @@ _EPILOG = """\
 examples:
   remint bundle verify artifacts/bundle
   remint bundle export --rev churn@v1.3.0 --bundles /var/lib/remint/bundles
+  docker build $(remint bundle labels --rev HEAD | sed 's/^/--label=/') .
 """
 
 
@@ -36,7 +38,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     export.add_argument("--rev", required=True, metavar="REV", help="a commit or a version's tag")
     export.add_argument("--bundles", required=True, type=Path, metavar="DIR", help="what the service loads from")
     export.set_defaults(run=_export)
-    for command in (verify, export):
+    labels = commands.add_parser(
+        "labels",
+        help="print what the image of a commit's model says of itself, one KEY=VALUE a line",
+        epilog="example: remint bundle labels --rev HEAD",
+    )
+    labels.add_argument("--rev", default="HEAD", metavar="REV", help="a commit or a version's tag (default: HEAD)")
+    labels.set_defaults(run=_labels)
+    for command in (verify, export, labels):
         command.add_argument("--json", action="store_true", help="print the answer as JSON")
         command.add_argument("--output", type=Path, metavar="FILE", help="write that JSON to FILE")
 
@@ -74,4 +83,15 @@ def _export(args: argparse.Namespace) -> int:
         "present": exported.present,
     }
     emit_json(answer, output=args.output, as_json=args.json)
+    return ExitCode.ANSWERED
+
+
+def _labels(args: argparse.Namespace) -> int:
+    from remint.config import load_params
+    from remint.workflows.bundle import image_labels
+
+    found = image_labels(load_params(), Path(), rev=args.rev)
+    if not args.json:  # a label without a value would say that there is one
+        sys.stdout.writelines(f"{key}={value}\n" for key, value in found.items() if value is not None)
+    emit_json(found, output=args.output, as_json=args.json)
     return ExitCode.ANSWERED

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from remint.config.base import Section
+from remint.core.resources import Factors
 
 Factor = Annotated[float, Field(ge=0)]
 
@@ -34,3 +35,7 @@ class Resources(Section):
     cpu_hour_cost: Factor | None = None
     watts_per_cpu: Factor | None = None  # with the share of memory, cooling and network that one wants to count
     grams_co2e_per_kwh: Factor | None = None  # of the grid the runner is on
+
+    @property
+    def factors(self) -> Factors:
+        return Factors(**self.model_dump())

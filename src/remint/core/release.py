@@ -5,18 +5,24 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Final
 
 from remint.core.document import is_slug
+from remint.core.ledger import is_run_id
 from remint.errors import ConfigError, did_you_mean
 
-SCHEMA: Final = "remint/state/1.0"
+SCHEMA: Final = "remint/state/1.1"  # 1.1: runs
 
 _BUNDLE = re.compile(r"sha256:[0-9a-f]{64}")
 _RELEASE = re.compile(r"r[1-9][0-9]{0,8}")
 _RESOLUTION: Final = 10_000  # cohorts; the smallest share of a canary is 0.0001
+
+
+def is_bundle_id(text: str) -> bool:
+    """``sha256:`` and 64 hex digits."""
+    return _BUNDLE.fullmatch(text) is not None
 
 
 class Track(StrEnum):
@@ -34,6 +40,7 @@ class ReleaseState:
     canary: str | None  # bundle id
     steps: tuple[float, ...]  # shares of the canary, rising to 1
     step: int  # -1: no canary traffic; k: the canary's share is steps[k]
+    runs: Mapping[str, str] = field(default_factory=dict, hash=False)  # bundle id -> the run that made it
 
     def __post_init__(self) -> None:
         if not is_slug(self.pipeline):
@@ -41,7 +48,7 @@ class ReleaseState:
         if _RELEASE.fullmatch(self.release) is None:
             raise ConfigError(f"{self.release!r} is not a release id such as r1", where="release")
         for name, bundle in (("stable", self.stable), ("canary", self.canary)):
-            if bundle is not None and _BUNDLE.fullmatch(bundle) is None:
+            if bundle is not None and not is_bundle_id(bundle):
                 raise ConfigError(f"{bundle!r:.90} is not a bundle id: sha256: and 64 hex digits", where=name)
         shares = list(self.steps)
         if not shares or shares != sorted(set(shares)) or not 0 < shares[0] <= shares[-1] <= 1:
@@ -50,6 +57,9 @@ class ReleaseState:
             raise ConfigError(f"{self.step} is not -1 or an index of steps (0 to {len(shares) - 1})", where="step")
         if self.canary is None and self.step != -1:
             raise ConfigError(f"is {self.step}, but there is no canary", where="step", hint="-1 without a canary")
+        for bundle, run in self.runs.items():
+            if not is_bundle_id(bundle) or not is_run_id(run):
+                raise ConfigError(f"{bundle!r:.90}: {run!r:.90} is not a bundle id and its run", where="runs")
 
     @property
     def tracks(self) -> Mapping[Track, str]:
@@ -70,6 +80,7 @@ class ReleaseState:
             "canary": self.canary,
             "steps": list(self.steps),
             "step": self.step,
+            **({"runs": dict(self.runs)} if self.runs else {}),
         }
 
     @classmethod
@@ -85,9 +96,11 @@ class ReleaseState:
             if key not in known:
                 raise ConfigError("unknown key", where=str(key), hint=did_you_mean(str(key), known))
         for key in known:
-            if key not in data:
+            if key not in data and key != "runs":
                 raise ConfigError("is missing", where=key)
-        steps, step = data["steps"], data["step"]
+        steps, step, runs = data["steps"], data["step"], data.get("runs", {})
+        if not isinstance(runs, dict):
+            raise ConfigError("is not a mapping of bundle ids to runs", where="runs")
         if not isinstance(steps, list) or not all(isinstance(s, int | float) for s in steps):
             raise ConfigError("is not a list of shares", where="steps")
         if not isinstance(step, int) or isinstance(step, bool):
@@ -99,7 +112,14 @@ class ReleaseState:
             canary=None if data["canary"] is None else str(data["canary"]),
             steps=tuple(float(s) for s in steps),
             step=step,
+            runs={str(bundle): str(run) for bundle, run in runs.items()},
         )
+
+
+def with_runs(state: ReleaseState, found: Mapping[str, str]) -> ReleaseState:
+    """The state with what is known of its own bundles' runs, and nothing of bundles that it no longer names."""
+    known = {**found, **state.runs}
+    return replace(state, runs={b: known[b] for b in dict.fromkeys(state.tracks.values()) if b in known})
 
 
 def effective_share(share: float) -> float:

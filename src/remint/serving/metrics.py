@@ -84,7 +84,7 @@ class Metrics(Collector):
         self._feedback: dict[tuple[Track, str], dict[Outcome, int]] = {}
         self._delays: dict[tuple[Track, str], Delays] = {}
         self._units: dict[UnitKey, int] = {}
-        self._models: list[tuple[str, str, str, str]] = []
+        self._models: list[tuple[str, ...]] = []
         self._sequence = 0
         self._arrived_at: datetime | None = None
         self._registry = CollectorRegistry()
@@ -142,7 +142,8 @@ class Metrics(Collector):
                 if room < 0:
                     del self._bins[key]
             self._models = [
-                (bundle, references[track].id, track.value, state.release) for track, bundle in state.tracks.items()
+                (bundle, references[track].id, track.value, state.release, state.runs.get(bundle, ""))
+                for track, bundle in state.tracks.items()
             ]
             if state.draws:
                 for track in Track:
@@ -238,7 +239,7 @@ class Metrics(Collector):
             arrived.add_metric([self.pipeline], arrived_at.timestamp())
         yield arrived
         info = GaugeMetricFamily(
-            "remint_model_info", "What serves.", labels=["pipeline", "bundle", "reference", "track", "release"]
+            "remint_model_info", "What serves.", labels=["pipeline", "bundle", "reference", "track", "release", "run"]
         )
         for model in models:
             info.add_metric([self.pipeline, *model], 1)

@@ -100,6 +100,7 @@ class Service:
             return None
         return {
             "bundle": bundle.id,
+            "run": self.release.state.runs.get(bundle.id),
             "reference": bundle.reference.id,
             "training_rows": bundle.reference.training_rows,
             **{k: v for k, v in bundle.schema.to_json().items() if k != "pipeline"},

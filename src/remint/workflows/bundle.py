@@ -9,8 +9,12 @@ from pathlib import Path
 from remint.adapters.bundle import Bundle, read_bundle
 from remint.adapters.dvc import Dvc, Progress
 from remint.adapters.git import Git
+from remint.adapters.registry import known_registry
 from remint.config import Params
+from remint.core.release import is_bundle_id
 from remint.errors import BundleError
+from remint.workflows.place import MANIFEST, named_bundle
+from remint.workflows.thread import run_of_commit
 
 BUNDLE = "artifacts/bundle"
 
@@ -23,6 +27,27 @@ class ExportedBundle:
     path: Path
     commit: str
     present: bool
+
+
+def image_labels(params: Params, directory: Path, *, rev: str) -> dict[str, str | None]:
+    """What an image that serves the model of the commit ``rev`` says of itself, by git alone: no network, no DVC.
+
+    The version is that of this clone's tags, the run that of the commit that brought the model; None where there is
+    none. Raises ConfigError where the commit has no bundle, BundleError where what it names is no bundle id.
+    """
+    git = Git(directory)
+    commit = git.resolve(rev)
+    bundle = named_bundle(git, commit, rev)
+    if not is_bundle_id(bundle):
+        raise BundleError(f"{bundle!r:.90} is not a bundle id", where=f"{rev}: {MANIFEST}")
+    registered = known_registry(git, params.pipeline).version_of(commit)
+    return {
+        "dev.remint.pipeline": params.pipeline,
+        "dev.remint.version": None if registered is None else str(registered.version),
+        "dev.remint.bundle": bundle,
+        "dev.remint.run": run_of_commit(git, commit),
+        "org.opencontainers.image.revision": commit,
+    }
 
 
 def export_bundle(params: Params, directory: Path, *, rev: str, bundles: Path, progress: Progress) -> ExportedBundle:

@@ -18,9 +18,10 @@ from remint.adapters.state import read_state, write_state
 from remint.config import Params
 from remint.core.environments import DEFAULT, Approval, Environment, require_passed
 from remint.core.ledger import LedgerEntry
-from remint.core.registry import Registry
-from remint.core.release import ReleaseState
+from remint.core.registry import Registered, Registry
+from remint.core.release import ReleaseState, with_runs
 from remint.errors import ConfigError, LockedError, UsageError
+from remint.workflows.thread import run_of_bundle
 
 MANIFEST: Final = "artifacts/manifest.json"
 _LOCK_SECONDS: Final = 10.0
@@ -88,11 +89,17 @@ def named_bundle(git: Git, commit: str, what: str) -> str:
     return bundle
 
 
+def registered_bundle(git: Git, registry: Registry, bundle: str) -> Registered | None:
+    """The newest registered version whose bundle it is."""
+    current = (registered for registered in reversed(registry.versions) if registered.current)
+    return next((registered for registered in current if bundle_at(git, registered.commit) == bundle), None)
+
+
 def version_of(git: Git, registry: Registry, bundle: str) -> str:
     """The commit of the newest registered version whose bundle it is. Raises ConfigError where there is none."""
-    for registered in reversed(registry.versions):
-        if registered.current and bundle_at(git, registered.commit) == bundle:
-            return registered.commit
+    registered = registered_bundle(git, registry, bundle)
+    if registered is not None:
+        return registered.commit
     raise ConfigError(
         f"no registered version of {registry.pipeline} has the bundle {bundle}",
         hint=f"`remint registry register` tags the commit whose {MANIFEST} names it",
@@ -157,9 +164,17 @@ def swap(place: Place, before: ReleaseState | None, after: ReleaseState) -> None
                 raise LockedError(
                     "was changed by somebody else meanwhile", where=str(place.state_file), hint="run it again"
                 )
-            write_state(place.state_file, after)
+            write_state(place.state_file, _told(place, before, after))
     except Timeout:
         raise LockedError("somebody else is writing the state", where=str(lock), hint="run it again") from None
+
+
+def _told(place: Place, before: ReleaseState | None, after: ReleaseState) -> ReleaseState:
+    """``after`` with the runs of the bundles that come in; a rollback brings none in, and waits for no search."""
+    git, served = place.git(), set() if before is None else set(before.tracks.values())
+    coming = [bundle for bundle in after.tracks.values() if bundle not in served] if git is not None else []
+    found = {bundle: run_of_bundle(git, bundle) for bundle in coming} if git is not None else {}
+    return with_runs(after, {bundle: run_id for bundle, run_id in found.items() if run_id is not None})
 
 
 def commit_state(place: Place, message: Sequence[str]) -> None:

@@ -17,7 +17,8 @@ from remint.core.registry import Registered, Registry, Version
 from remint.core.version import Bump, BumpPolicy, BumpReason, Interface, bump_by_verdict
 from remint.errors import ConfigError, DocumentError
 from remint.workflows.gate_context import recorded_acceptances
-from remint.workflows.place import Place, bundle_at, named_bundle
+from remint.workflows.place import Place, bundle_at, named_bundle, registered_bundle
+from remint.workflows.thread import run_trailer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,8 @@ def number(
         why = BumpReason(bump=bump, reason="bumped by hand")
     elif registry.version_of(commit) is not None:
         why = BumpReason(bump=Bump.MINOR, reason="has its version")
+    elif (known := _known(git, registry, commit)) is not None:
+        return Numbered(made=known, reason=f"its bundle is {known.version} since commit {known.commit[:12]}")
     elif not registry.versions:
         why = BumpReason(bump=Bump.MINOR, reason="the first version")
     elif policy.bump is BumpPolicy.BY_VERDICT:
@@ -57,10 +60,16 @@ def number(
         version=version,
         bump=why.bump,
         first=policy.first,
-        message=f"Register {registry.pipeline}: {why.reason}",
+        message=f"Register {registry.pipeline}: {why.reason}{run_trailer(git, commit)}",
         dry_run=dry_run,
     )
     return Numbered(made=made, reason=why.reason)
+
+
+def _known(git: Git, registry: Registry, commit: str) -> Registered | None:
+    """A later commit that changes no model, such as a state file's, is no new version of it."""
+    bundle = bundle_at(git, commit)
+    return None if bundle is None else registered_bundle(git, registry, bundle)
 
 
 def show(place: Place) -> dict[str, Any]:
