@@ -1,4 +1,4 @@
-"""``remint canary``: start, judge, step, promote or roll back a canary."""
+"""``remint canary``: start, list, judge, step, promote or roll back a canary."""
 
 from __future__ import annotations
 
@@ -70,6 +70,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     rollback = _add(commands, "rollback", "send everything to stable, at once", '--reason "complaints by phone"')
     rollback.add_argument("--reason", required=True, metavar="TEXT", help="why, for the commit and the ledger")
     _changes(rollback, _roll_back)
+
+    listed = commands.add_parser(
+        "list",
+        help="the environments in which a canary runs",
+        description="the environments in which a canary runs, by their state files alone: no git, no ledger",
+        epilog="example: remint canary list models/churn models/fraud --json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    listed.add_argument("directories", nargs="*", type=Path, default=[Path()], metavar="DIR", help="default: this one")
+    listed.add_argument("--json", action="store_true", help="print them to stdout, one object each: a matrix")
+    listed.set_defaults(run=_list)
 
     status = _add(commands, "status", "which bundles serve, since when, and what was done", "--json")
     status.add_argument("--json", action="store_true", help="print JSON to stdout")
@@ -179,6 +190,24 @@ def _step(args: argparse.Namespace) -> int:
         _show_move(move, dry_run=args.dry_run)
     emit_json(verdict, output=None, as_json=args.json)
     return _exit_code(args, verdict)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from remint.config import load_params
+    from remint.workflows.canary import running
+    from remint.workflows.place import Place
+
+    now, found = datetime.now(UTC), []
+    for directory in args.directories:
+        params = load_params(directory / "params.yaml")
+        found += running(Place(params=params, now=now, directory=directory))
+    for one in found:
+        who = f"{one['pipeline']} {one['environment']}"
+        stderr.print(f"{who}: release {one['release']}, canary {one['canary'][:19]} at {one['share']:.0%}")
+    if not found:
+        stderr.print("No canary runs")
+    emit_json(found, output=None, as_json=args.json)
+    return ExitCode.ANSWERED
 
 
 def _status(args: argparse.Namespace) -> int:

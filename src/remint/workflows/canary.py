@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, assert_never
@@ -83,6 +83,8 @@ def start(place: Place, bundle: str, *, rev: str | None = None, by: str | None =
     """
     before = place.state()
     after = rollout.start(before, bundle, steps=place.params.canary.steps)
+    if after == before and before.step > 0:  # its start is recorded: a step further it would be another one
+        return Move(action=None, before=before, after=after, reason=f"runs already, at {canary_share(before):.0%}")
     reason = f"{bundle} against {before.stable}"
     if rev is not None:
         git = place.git()
@@ -140,6 +142,28 @@ def settle(place: Place) -> Move | None:
     if ended is None or ended[1]:
         return None
     return _finish(place, state, ended[0], reason="recorded afterwards")
+
+
+def running(place: Place) -> list[dict[str, Any]]:
+    """Every environment of the pipeline with a running canary, by its state file alone: no git, no ledger."""
+    found = []
+    for environment in place.params.places.all:
+        state = replace(place, environment=environment, state_path=None).state_or_none()
+        if state is not None and state.canary is not None:
+            found.append(
+                {
+                    "directory": place.directory.as_posix(),
+                    "pipeline": place.params.pipeline,
+                    "environment": environment.name,
+                    "state": environment.state,
+                    "release": state.release,
+                    "stable": state.stable,
+                    "canary": state.canary,
+                    "step": state.step,
+                    "share": canary_share(state),
+                }
+            )
+    return found
 
 
 def status(place: Place) -> dict[str, Any]:
