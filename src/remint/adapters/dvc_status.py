@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from remint.core.run_plan import Cause, Item, StageFacts, Why
-from remint.errors import ConfigError, LockedError, ServiceError
+from remint.errors import ConfigError, DataError, LockedError, ServiceError
 
 #: What DVC answers where data are not in the checkout; whether they changed is then read from what is recorded.
 _MISSING = frozenset({"deleted", "not in cache"})
@@ -224,3 +224,28 @@ def not_in_remote(directory: Path) -> list[str]:
                     f"does not answer: {type(error).__name__}: {' '.join(str(error).split())[:200]}", where="DVC remote"
                 ) from error
             return sorted(status["not_in_remote"])
+
+
+def read_output(directory: Path, path: str) -> bytes:
+    """A file of an output, as the ``dvc.lock`` in ``directory`` records it, from the cache or else from the remote.
+
+    The checkout stays as it is. Raises DataError where no output has this file, ServiceError where its content cannot
+    be had, ConfigError where DVC cannot read the pipeline.
+    """
+    place = directory.resolve()
+    with _translated(place):
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+
+        with Repo(str(place)) as repo:
+            try:
+                with repo.dvcfs.open(os.path.relpath(place / path, repo.root_dir)) as file:
+                    return bytes(file.read())
+            except DvcException:
+                raise
+            except FileNotFoundError:
+                raise DataError("no output has this file, or its content is in no cache", where=path) from None
+            except Exception as error:  # each kind of remote has a library of its own, with errors of its own
+                raise ServiceError(
+                    f"does not answer: {type(error).__name__}: {' '.join(str(error).split())[:200]}", where="DVC remote"
+                ) from error

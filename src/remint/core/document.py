@@ -34,6 +34,7 @@ class DocumentKind(StrEnum):
     METADATA = "metadata"
     RUN = "run"
     BACKTEST = "backtest"
+    CHANGES = "changes"
 
 
 CURRENT: Final[Mapping[DocumentKind, tuple[int, int]]] = {
