@@ -14,7 +14,7 @@ import urllib.request
 import venv
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -88,6 +88,7 @@ class Lab:
 
     server: Gitea
     root: Path
+    secrets: dict[str, str] = field(default_factory=dict)  # as they were set
 
     @property
     def api(self) -> str:
@@ -111,11 +112,17 @@ class Lab:
 
     def secret(self, name: str, value: str) -> None:
         self.call("PUT", f"/actions/secrets/{name}", {"data": value})
+        self.secrets[name] = value
+
+    def forget(self, name: str) -> None:
+        self.call("DELETE", f"/actions/secrets/{name}")
 
     def token(self, *scopes: str) -> str:
         """A personal token of the repository's owner, for REMINT_TOKEN."""
         made = self.server.call(
-            "POST", f"/users/{self.server.user}/tokens", {"name": "remint-token", "scopes": list(scopes)}
+            "POST",
+            f"/users/{self.server.user}/tokens",
+            {"name": "-".join(scopes).replace(":", "-"), "scopes": list(scopes)},
         )
         return str(made["sha1"])
 
@@ -169,9 +176,19 @@ class Lab:
     def start(self, workflow: str, **inputs: str) -> None:
         self.call("POST", f"/actions/workflows/{workflow}/dispatches", {"ref": "main", "inputs": inputs})
 
-    def finished(self, workflow: str, *, after: int, conclusion: str = "success") -> dict[str, Any]:
+    def ended(self, run: int) -> dict[str, Any]:
+        """A run by its id, once it is over."""
+
+        def over() -> dict[str, Any] | None:
+            now: dict[str, Any] = self.call("GET", f"/actions/runs/{run}")
+            return now if now["status"] == "completed" else None
+
+        found: dict[str, Any] = wait(f"run {run}", over)
+        return found
+
+    def finished(self, workflow: str, *, after: int, conclusion: str | None = "success") -> dict[str, Any]:
         """The first run with an id above ``after``, once it is over. Raises LabError with its log's end where it ended
-        otherwise.
+        otherwise than in ``conclusion``; None takes any.
         """
 
         def over() -> dict[str, Any] | None:
@@ -179,7 +196,7 @@ class Lab:
             return new[-1] if new and new[-1]["status"] == "completed" else None
 
         run: dict[str, Any] = wait(f"{workflow} after run {after}", over)
-        if run["conclusion"] != conclusion:
+        if conclusion is not None and run["conclusion"] != conclusion:
             raise LabError(f"{run['html_url']} ended in {run['conclusion']}:\n{self.log(run['id'])[-6000:]}")
         return run
 

@@ -19,11 +19,15 @@ from typing import Any, Final
 
 import numpy as np
 from forge_lab import Lab, LabError, dress, rewrite, runner, wait
+from forge_troubles import fork, killed_at_each_step, log_says, rerun
 
 from binaries import ROOT
 from gitea_server import Gitea, gitea
 from remint.adapters.frames import read_data_file
+from remint.adapters.git import Git
+from remint.adapters.ledger import Ledger
 from remint.config import load_params
+from remint.core.packing import pack
 from remint.core.pull_request import status_context
 from remint.core.rows import LabelledRows
 from remint.demo import traffic
@@ -34,6 +38,7 @@ PIPELINE: Final = "breast-cancer"
 BRANCH: Final = f"remint/retrain/{PIPELINE}"
 CHECK: Final = status_context(PIPELINE)
 _SERVICE_TOKEN: Final = "only-for-a-test"
+_NOTHING: Final = "\0"  # in no log
 _EACH_MINUTE: Final = "* * * * *"
 _ANSWER: Final = re.compile(r"Z ((?:RETRAIN|HOLD|NEED_LABELS|INVESTIGATE|INCONCLUSIVE)  .*)")
 _LATENCY: Final = re.compile(r"(p95_latency_seconds:) [\d.e-]+")
@@ -68,6 +73,7 @@ class Story:
     pins: dict[str, str] = field(default_factory=dict)
     pool: LabelledRows | None = None
     number: int = 0
+    run: int = 0  # of retrain.yml, the newest
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
@@ -152,7 +158,13 @@ class Story:
         with self.step("retrain.yml: dvc repro, gate, pull request"):
             run = lab.finished("retrain.yml", after=after)
             print(f"          {run['html_url']} {run['display_title']}")
-        pulls = [pull for pull in lab.call("GET", "/pulls?state=all") if pull["head"]["ref"] == BRANCH]
+        self.run = int(run["id"])
+        return self.the_pull_request(verdict)
+
+    def the_pull_request(self, verdict: str) -> dict[str, Any]:
+        """One open pull request of our branch, one comment, one status; its number stays until it is merged."""
+        lab = self.lab
+        pulls = [pull for pull in lab.call("GET", "/pulls?state=open") if self._is_ours(pull)]
         assert len(pulls) == 1, f"{len(pulls)} pull requests of {BRANCH}"
         pull: dict[str, Any] = pulls[0]
         assert self.number in (0, pull["number"])
@@ -164,6 +176,9 @@ class Story:
         comments = lab.call("GET", f"/issues/{self.number}/comments")
         assert len(comments) == 1, f"{len(comments)} comments"
         return pull
+
+    def _is_ours(self, pull: dict[str, Any]) -> bool:
+        return pull["head"]["ref"] == BRANCH and pull["head"]["repo"]["full_name"] == self.lab.server.repository
 
     def merge(self) -> None:
         self.lab.call("POST", f"/pulls/{self.number}/merge", {"Do": "merge"})
@@ -178,7 +193,7 @@ class Story:
     def bundle(self, rev: str) -> str:
         return str(json.loads(self.world.run("git", "show", f"{rev}:artifacts/manifest.json"))["id"])
 
-    def tell(self, *, schedule: bool, own_token: bool, screenshot: Path | None) -> None:
+    def tell(self, *, schedule: bool, own_token: bool, troubles: bool, screenshot: Path | None) -> None:
         self.pipeline(schedule=schedule, own_token=own_token)
         first = self.round("drift", reason=None, verdict="success", scheduled=schedule)
         if schedule:
@@ -214,7 +229,104 @@ class Story:
             wait("the merge", self._merged, seconds=30)
             self.world.run("git", "pull", "--quiet", "--rebase", "origin", "main")
             assert self.bundle("HEAD") == self.bundle(third["head"]["sha"])
+        self.released()
+        if troubles:
+            self.troubles()
         print(third["html_url"])
+
+    def released(self) -> None:
+        """What follows the merge: the version's tag, and the canary in deploy/state.yaml."""
+        with self.step("release.yml: version registered, canary started"):
+            self.lab.finished("release.yml", after=self.run)
+            self.world.run("git", "pull", "--quiet", "--rebase", "--tags", "origin", "main")
+            versions = self.world.run("git", "tag", "--list", f"{PIPELINE}@v*").split()
+            state = self.world.state()
+            print(f"          {', '.join(versions)}; release {state.release}, canary {state.canary}")
+            assert len(versions) == 2
+            assert state.canary == self.bundle("HEAD")
+        self.number = 0
+
+    def troubles(self) -> None:
+        """Killed at each step, twice at once, a fork, a token that may not."""
+        lab = self.lab
+        self.traffic(300)
+        with self.step("retrain.yml killed at each step and run again"):
+            self.run = killed_at_each_step(lab, self.begun, lambda line: print(f"          {line}", flush=True))
+            first = self.the_pull_request("success")
+        with self.step("the same decision twice at once"):
+            self.twice_at_once()
+            assert self.the_pull_request("success")["head"]["sha"] == first["head"]["sha"]
+        with self.step("a fork's pull request, from a branch named as ours"):
+            self.stranger()
+            self.the_pull_request("success")
+        with self.step("REMINT_TOKEN may only read: named, and mended"):
+            self.powerless()
+            self.the_pull_request("success")
+
+    def begun(self) -> int:
+        """A retrain by hand, however it ends."""
+        after = self.lab.newest()
+        self.lab.start("watch.yml", reason="trouble is wanted")
+        return int(self.lab.finished("retrain.yml", after=after, conclusion=None)["id"])
+
+    def twice_at_once(self) -> None:
+        lab, after = self.lab, self.lab.newest()
+        title = str(lab.call("GET", f"/actions/runs/{self.run}")["display_title"])
+        run_id = title.split()[-1]
+        content = Ledger(Git(self.world.repo), PIPELINE).attachment(run_id, "decision.json")
+        assert content is not None, run_id
+        inputs = {"decision": pack(json.loads(content)), "directory": ".", "run": run_id}
+        for _ in range(2):
+            lab.start("retrain.yml", **inputs)
+        wait("both runs", lambda: len([r for r in lab.runs("retrain.yml") if r["id"] > after]) == 2, seconds=30)
+        ends = []
+        for run in [r["id"] for r in lab.runs("retrain.yml") if r["id"] > after]:
+            ended = lab.ended(run)
+            print(f"          {ended['html_url']}: {ended['conclusion']}")
+            ends.append(ended["conclusion"])
+        # A forge may cancel the one that has not begun when a newer one of its concurrency group comes
+        assert sorted(ends) in (["success", "success"], ["cancelled", "success"]), ends
+
+    def stranger(self) -> None:
+        """ann's fork: no secrets, no status of ours, and our own pull request stays what it was."""
+        lab, after = self.lab, self.lab.newest()
+
+        def change(at: Path) -> None:
+            params = at / "params.yaml"
+            text = params.read_text()
+            assert "seed: 0" in text
+            params.write_text(text.replace("pipeline: breast-cancer", "pipeline: breast-cancer  # $(touch pwned)`id`"))
+            lock = at / "dvc.lock"
+            lock.write_text(lock.read_text() + "\n")
+
+        number = fork(lab, owner="ann", branch=BRANCH, base="main", change=change, at=lab.root / "fork")
+        run = lab.finished("ci.yml", after=after, conclusion=None)
+        print(f"          #{number}: ci.yml {run['conclusion']} {run['html_url']}")
+        pull = lab.call("GET", f"/pulls/{number}")
+        status = lab.server.forge.status(pull["head"]["sha"], CHECK)
+        assert status is None, f"a fork got the status {CHECK}"
+        log = lab.log(run["id"])
+        secrets = [lab.secrets["REMINT_DVC_CONFIG"].splitlines()[-1].strip(), lab.secrets.get("REMINT_TOKEN", _NOTHING)]
+        assert not any(secret in log for secret in secrets), "a secret is in a fork's log"
+        assert lab.server.forge.pulls(BRANCH)[0].number == self.number, "a fork's pull request was taken for ours"
+        lab.call("PATCH", f"/pulls/{number}", {"state": "closed"})
+
+    def powerless(self) -> None:
+        lab = self.lab
+        able = lab.secrets.get("REMINT_TOKEN")
+        lab.secret("REMINT_TOKEN", lab.token("read:repository", "read:issue", "read:user"))
+        self.traffic(150)
+        after = lab.newest()
+        lab.start("watch.yml", reason="with a token that may only read")
+        lab.finished("watch.yml", after=after)
+        run = lab.finished("retrain.yml", after=after, conclusion="failure")
+        print(f"          {log_says(lab, run['id'], 'remint: error')}")
+        if able is None:
+            lab.forget("REMINT_TOKEN")
+        else:
+            lab.secret("REMINT_TOKEN", able)
+        assert rerun(lab, run["id"])["conclusion"] == "success"
+        self.run = int(run["id"])
 
     def _merged(self) -> bool:
         with suppress(LabError):
@@ -236,6 +348,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--no-schedule", action="store_true")
     parser.add_argument("--built-in-token", action="store_true")
+    parser.add_argument("--short", action="store_true")
     parser.add_argument("--screenshot", type=Path)
     arguments = parser.parse_args()
     # Ended from outside it ends what it started, too
@@ -267,6 +380,7 @@ def _told(story: Story, arguments: argparse.Namespace) -> int:
         story.tell(
             schedule=not arguments.no_schedule,
             own_token=not arguments.built_in_token,
+            troubles=not arguments.short,
             screenshot=arguments.screenshot,
         )
     except Exception as error:  # noqa: BLE001 - whatever it was, the forge shall be there to be looked at
