@@ -13,16 +13,18 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from forge_lab import Lab, LabError, dress, rewrite, runner, wait
+from forge_pipelines import repository, two_pipelines
 from forge_troubles import fork, killed_at_each_step, log_says, rerun
+from forge_world import SERVICE_TOKEN, ForgeWorld
 
 from binaries import ROOT
-from gitea_server import Gitea, gitea
+from gitea_server import gitea
 from remint.adapters.frames import read_data_file
 from remint.adapters.git import Git
 from remint.adapters.ledger import Ledger
@@ -32,33 +34,14 @@ from remint.core.pull_request import status_context
 from remint.core.rows import LabelledRows
 from remint.demo import traffic
 from remint.demo.files import Split, cut, example
-from remint.demo.world import World
 
 PIPELINE: Final = "breast-cancer"
 BRANCH: Final = f"remint/retrain/{PIPELINE}"
 CHECK: Final = status_context(PIPELINE)
-_SERVICE_TOKEN: Final = "only-for-a-test"
 _NOTHING: Final = "\0"  # in no log
 _EACH_MINUTE: Final = "* * * * *"
 _ANSWER: Final = re.compile(r"Z ((?:RETRAIN|HOLD|NEED_LABELS|INVESTIGATE|INCONCLUSIVE)  .*)")
 _LATENCY: Final = re.compile(r"(p95_latency_seconds:) [\d.e-]+")
-
-
-@dataclass(slots=True)
-class ForgeWorld(World):
-    """The demo's world, with the forge for origin and the service's export switched on."""
-
-    def environment(self) -> dict[str, str]:
-        # not super(): a dataclass with slots is another class than the one that its methods close over
-        return {**World.environment(self), "REMINT_SERVICE_TOKEN": _SERVICE_TOKEN}
-
-    def clone(self, address: str) -> None:
-        for folder in (self.bundles, self.root / "store", self.root / "dvc-remote", self.root / "data"):
-            folder.mkdir(parents=True)
-        (self.root / "gitconfig").write_text(
-            "[user]\n\tname = Ada\n\temail = ada@example.invalid\n[init]\n\tdefaultBranch = main\n"
-        )
-        self.run("git", "clone", "--quiet", address, str(self.repo), at=self.root)
 
 
 @dataclass
@@ -108,7 +91,7 @@ class Story:
             world.remint("canary", "init", "--bundle", self.bundle("HEAD"))
             world.run("git", "push", "--quiet", "origin", "HEAD", "--tags")
             self.lab.secret("REMINT_DVC_CONFIG", (world.repo / ".dvc" / "config.local").read_text())
-            self.lab.secret("REMINT_SERVICE_TOKEN", _SERVICE_TOKEN)
+            self.lab.secret("REMINTSERVICE_TOKEN", SERVICE_TOKEN)
             if own_token:
                 self.lab.secret("REMINT_TOKEN", self.lab.token("write:repository", "write:issue", "read:user"))
         params = load_params(world.repo / "params.yaml")
@@ -232,6 +215,7 @@ class Story:
         self.released()
         if troubles:
             self.troubles()
+            self.neighbours()
         print(third["html_url"])
 
     def released(self) -> None:
@@ -262,6 +246,20 @@ class Story:
         with self.step("REMINT_TOKEN may only read: named, and mended"):
             self.powerless()
             self.the_pull_request("success")
+
+    def neighbours(self) -> None:
+        with self.step("two pipelines in one repository"):
+            url = self.world.prometheus_url
+            assert url is not None
+            two_pipelines(
+                self.lab.server,
+                self.lab.root / "two",
+                data=self.split.history,
+                label=self.label,
+                pins=self.pins,
+                prometheus_url=url,
+                say=lambda line: print(f"          {line}", flush=True),
+            )
 
     def begun(self) -> int:
         """A retrain by hand, however it ends."""
@@ -360,7 +358,7 @@ def main() -> int:
     (root / "cut").mkdir()
     begun = time.monotonic()
     with gitea(root) as server:
-        lab = Lab(_repository(server), root)
+        lab = Lab(repository(server, PIPELINE), root)
         data, label = example(root / "cut")
         story = Story(lab, world, cut(data, label, root / "cut"), label, started=begun)
         dress(root / "gitea")
@@ -392,15 +390,6 @@ def _told(story: Story, arguments: argparse.Namespace) -> int:
             if not sys.stdin.readline():
                 time.sleep(86_400)
     return 0 if problem is None else 1
-
-
-def _repository(server: Gitea) -> Gitea:
-    """A repository of the pipeline's name, which ann may write to."""
-    name = f"{server.user}/{PIPELINE}"
-    server.call("POST", "/user/repos", {"name": PIPELINE, "default_branch": "main"})
-    server.call("PUT", f"/repos/{name}/collaborators/ann", {"permission": "write"})
-    forge = type(server.forge)(server.forge._rest._access, name)
-    return replace(server, repository=name, forge=forge)
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ def fork(lab: Lab, *, owner: str, branch: str, base: str, change: Callable[[Path
     git("switch", "--quiet", "--create", branch, f"origin/{base}")
     change(at)
     git("commit", "--quiet", "--all", "--message", "A stranger's idea")
-    git("push", "--quiet", "origin", branch)
+    git("push", "--quiet", "--force", "origin", branch)  # a fork has it already
     body = {"title": "A stranger's idea", "head": f"{owner}:{branch}", "base": base, "body": "Take it"}
     made = lab.call("POST", "/pulls", body, user=owner)
     return int(made["number"])
