@@ -91,7 +91,7 @@ class Story:
             world.remint("canary", "init", "--bundle", self.bundle("HEAD"))
             world.run("git", "push", "--quiet", "origin", "HEAD", "--tags")
             self.lab.secret("REMINT_DVC_CONFIG", (world.repo / ".dvc" / "config.local").read_text())
-            self.lab.secret("REMINTSERVICE_TOKEN", SERVICE_TOKEN)
+            self.lab.secret("REMINT_SERVICE_TOKEN", SERVICE_TOKEN)
             if own_token:
                 self.lab.secret("REMINT_TOKEN", self.lab.token("write:repository", "write:issue", "read:user"))
         params = load_params(world.repo / "params.yaml")

@@ -16,7 +16,7 @@ class ForgeWorld(World):
 
     def environment(self) -> dict[str, str]:
         # not super(): a dataclass with slots is another class than the one that its methods close over
-        return {**World.environment(self), "REMINTSERVICE_TOKEN": SERVICE_TOKEN}
+        return {**World.environment(self), "REMINT_SERVICE_TOKEN": SERVICE_TOKEN}
 
     def clone(self, address: str) -> None:
         for folder in (self.bundles, self.root / "store", self.root / "dvc-remote", self.root / "data"):
