@@ -29,6 +29,8 @@ _CHECKOUT: Final = """\
 name: checkout
 description: Stands in for actions/checkout, as far as Remint's workflows use it
 inputs:
+  repository: {description: another one of this forge, default: '${{ github.repository }}'}
+  path: {description: where to, default: '.'}
   ref: {description: what to check out, default: ''}
   fetch-depth: {description: 0 is the whole history with its tags, default: '1'}
   token: {description: for git, default: '${{ github.token }}'}
@@ -38,14 +40,17 @@ runs:
   steps:
     - shell: bash
       env:
+        REPOSITORY: ${{ inputs.repository }}
+        PLACE: ${{ inputs.path }}
         REF: ${{ inputs.ref || github.sha }}
         DEPTH: ${{ inputs.fetch-depth }}
         TOKEN: ${{ inputs.token }}
         KEEP: ${{ inputs.persist-credentials }}
       run: |
         set -euo pipefail
-        git init --quiet .
-        git remote add origin "$GITHUB_SERVER_URL/$GITHUB_REPOSITORY.git"
+        git init --quiet "$PLACE"
+        cd "$PLACE"
+        git remote add origin "$GITHUB_SERVER_URL/$REPOSITORY.git"
         header="http.$GITHUB_SERVER_URL/.extraheader"
         git config "$header" "AUTHORIZATION: basic $(printf 'x-access-token:%s' "$TOKEN" | base64 -w0)"
         if [ "$DEPTH" = 0 ]; then
@@ -75,6 +80,25 @@ runs:
         printf '%s\\n' '{scripts}' >> "$GITHUB_PATH"
         printf '%s\\n' '{python}' >> "$GITHUB_PATH"
         printf '%s\\n' PIP_NO_INDEX=1 PIP_DISABLE_PIP_VERSION_CHECK=1 OMP_NUM_THREADS=1 >> "$GITHUB_ENV"
+"""
+
+_UPLOAD_ARTIFACT: Final = """\
+name: upload-artifact
+description: Stands in for actions/upload-artifact, which this forge does not take - what it would keep is listed in the log
+inputs:
+  name: {description: of the artefact, required: true}
+  path: {description: files, required: true}
+  include-hidden-files: {description: not looked at, default: ''}
+  if-no-files-found: {description: not looked at, default: ''}
+  retention-days: {description: not looked at, default: ''}
+runs:
+  using: composite
+  steps:
+    - shell: bash
+      env:
+        NAME: ${{ inputs.name }}
+        FILES: ${{ inputs.path }}
+      run: printf 'artefact %s:' "$NAME" && ls -- $FILES 2>&1 || true
 """
 
 
@@ -147,6 +171,7 @@ class Lab:
         texts = {
             "checkout": _CHECKOUT,
             "setup-python": _SETUP_PYTHON.format(python=python, scripts=Path(sys.executable).parent),
+            "upload-artifact": _UPLOAD_ARTIFACT,
         }
         pins = {}
         for name, text in texts.items():
