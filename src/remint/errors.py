@@ -54,6 +54,11 @@ class RemintError(Exception):
         return " ".join(f"{place}{self.message}{advice}".split())
 
     @property
+    def docs(self) -> str:
+        """Where the docs explain it."""
+        return f"{DOCS}#{self.code}"
+
+    @property
     def line(self) -> str:
         """The sentence with the code at its end, as it is shown and searched for."""
         return f"{self} [{self.code}]"

@@ -21,7 +21,7 @@ from remint.core.document import readable_time
 from remint.core.profile import PREDICTION, Counts, Reference
 from remint.core.schema import canonical_label
 from remint.core.signals import FeedbackCounts, WindowCounts
-from remint.errors import ConfigError, DataError, NoDataError, Silence
+from remint.errors import ConfigError, DataError, MissingExtraError, NoDataError, Silence
 
 __all__ = ["Engine", "FileSource", "count_feedback", "count_files", "count_frame"]
 
@@ -113,7 +113,7 @@ def count_frame(frame: Any, reference: Reference, *, predicted: str, confidence:
     try:
         import narwhals as nw
     except ImportError:
-        raise ConfigError("narwhals is not installed", hint="uv pip install 'remint[files]'") from None
+        raise MissingExtraError("narwhals is not installed", hint="uv pip install 'remint[files]'") from None
     from remint.adapters import engine_plan
 
     names = engine_plan.column_names(reference, predicted=predicted, confidence=confidence)

@@ -15,7 +15,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from remint.adapters.engine_files import FileGroup, Time, bounds, first_line
-from remint.errors import ConfigError, DataError
+from remint.errors import ConfigError, DataError, MissingExtraError
 
 _ENGINE_BYTES: Final = 60_000_000  # that Arrow and Polars come to hold beside a batch, measured with 22 columns
 _COPIES: Final = 12  # of a batch at the worst: pages, decoded columns, casts, filtered rows, what the allocator keeps
@@ -69,7 +69,7 @@ def require(engine: Engine) -> None:
             case _:
                 assert_never(engine)
     except ImportError:
-        raise ConfigError(f"{engine.value} is not installed", hint=f"uv pip install 'remint[{extra}]'") from None
+        raise MissingExtraError(f"{engine.value} is not installed", hint=f"uv pip install 'remint[{extra}]'") from None
 
 
 def _polars_frame(group: FileGroup, start: datetime | None, end: datetime | None) -> Any:

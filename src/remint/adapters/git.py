@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from remint.core.registry import Tag
-from remint.errors import ConfigError, ServiceError
+from remint.errors import ConfigError, ServiceError, ShallowCloneError
 
 ORIGIN: Final = "origin"
 ZERO: Final = "0" * 40
@@ -88,9 +88,9 @@ class Git:
         return self.run("rev-parse", "--is-shallow-repository") == "true"
 
     def require_full_history(self) -> None:
-        """Raises ConfigError in a shallow clone: a tag that is not there would read as 'there is no champion'."""
+        """Raises ShallowCloneError: in a shallow clone a tag that is not there would read as 'there is no champion'."""
         if self.is_shallow:
-            raise ConfigError(
+            raise ShallowCloneError(
                 "a shallow clone: tags and history are missing",
                 where=str(self.path),
                 hint="fetch-depth: 0 in actions/checkout, or git fetch --unshallow",

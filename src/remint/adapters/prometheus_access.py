@@ -55,45 +55,50 @@ class Access:
         return session
 
 
-def access_from_environment(url: str, environ: Mapping[str, str]) -> Access:
-    """Raises ConfigError, naming the variable and never its value, for what contradicts itself or does not exist."""
-    bare, user, password = _split(url)
-    token = _secret(environ, "TOKEN")
-    user = _secret(environ, "USERNAME") or user
-    password = _secret(environ, "PASSWORD") or password
+def access_from_environment(
+    url: str, environ: Mapping[str, str], *, prefix: str = PREFIX, what: str = "the Prometheus URL"
+) -> Access:
+    """``prefix`` of the variables, ``what`` the address is called.
+
+    Raises ConfigError, naming the variable and never its value, for what contradicts itself or does not exist.
+    """
+    bare, user, password = _split(url, what)
+    token = _secret(environ, prefix + "TOKEN")
+    user = _secret(environ, prefix + "USERNAME") or user
+    password = _secret(environ, prefix + "PASSWORD") or password
     if token and user:
-        raise ConfigError("both a token and a user name", where=f"{PREFIX}TOKEN", hint="set one of them")
+        raise ConfigError("both a token and a user name", where=f"{prefix}TOKEN", hint="set one of them")
     if password and not user:
-        raise ConfigError("a password without a user name", where=f"{PREFIX}PASSWORD", hint=f"set {PREFIX}USERNAME")
+        raise ConfigError("a password without a user name", where=f"{prefix}PASSWORD", hint=f"set {prefix}USERNAME")
     auth: AuthBase = _Nobody()
-    advice = f"set {PREFIX}TOKEN, or {PREFIX}USERNAME and {PREFIX}PASSWORD"
+    advice = f"set {prefix}TOKEN, or {prefix}USERNAME and {prefix}PASSWORD"
     if token:
-        auth, advice = _Bearer(token), f"check {PREFIX}TOKEN"
+        auth, advice = _Bearer(token), f"check {prefix}TOKEN"
     elif user:
-        auth, advice = HTTPBasicAuth(user, password or ""), f"check {PREFIX}USERNAME and {PREFIX}PASSWORD"
-    certificate, key = _file(environ, "CLIENT_CERT"), _file(environ, "CLIENT_KEY")
+        auth, advice = HTTPBasicAuth(user, password or ""), f"check {prefix}USERNAME and {prefix}PASSWORD"
+    certificate, key = _file(environ, prefix + "CLIENT_CERT"), _file(environ, prefix + "CLIENT_KEY")
     if key and not certificate:
-        raise ConfigError("a key without its certificate", where=f"{PREFIX}CLIENT_KEY", hint="set the certificate too")
-    tenant = _secret(environ, "TENANT")
+        raise ConfigError("a key without its certificate", where=f"{prefix}CLIENT_KEY", hint="set the certificate too")
+    tenant = _secret(environ, prefix + "TENANT")
     return Access(
         url=bare,
         advice=advice,
         auth=auth,
         headers={"X-Scope-OrgID": tenant} if tenant else {},
-        verify=_file(environ, "CA_FILE") or True,
+        verify=_file(environ, prefix + "CA_FILE") or True,
         certificate=(certificate, key) if certificate and key else certificate,
     )
 
 
-def _split(url: str) -> tuple[str, str | None, str | None]:
+def _split(url: str, where: str) -> tuple[str, str | None, str | None]:
     """The URL without its user information, and the user and password that stood there."""
     try:
         parts = urlsplit(url.strip())
         port = parts.port
     except ValueError:
-        raise ConfigError("not an http or https URL", where="the Prometheus URL") from None
+        raise ConfigError("not an http or https URL", where=where) from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError("not an http or https URL", where="the Prometheus URL", hint="such as http://127.0.0.1:9090")
+        raise ConfigError("not an http or https URL", where=where, hint="such as http://127.0.0.1:9090")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     bare = urlunsplit((parts.scheme, f"{host}:{port}" if port else host, parts.path.rstrip("/"), "", ""))
     user, password = (unquote(part) if part else None for part in (parts.username, parts.password))
@@ -101,14 +106,14 @@ def _split(url: str) -> tuple[str, str | None, str | None]:
 
 
 def _secret(environ: Mapping[str, str], name: str) -> str | None:
-    value = environ.get(PREFIX + name, "").strip()
+    value = environ.get(name, "").strip()
     if not value.isprintable():
-        raise ConfigError("holds a line break or another control character", where=PREFIX + name)
+        raise ConfigError("holds a line break or another control character", where=name)
     return value or None
 
 
 def _file(environ: Mapping[str, str], name: str) -> str | None:
-    path = environ.get(PREFIX + name, "").strip()
+    path = environ.get(name, "").strip()
     if path and not Path(path).is_file():
-        raise ConfigError(f"no such file: {path}", where=PREFIX + name)
+        raise ConfigError(f"no such file: {path}", where=name)
     return path or None

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from remint.adapters.files import write_atomically as write_atomically
-from remint.errors import ExitCode, RemintError, did_you_mean
+from remint.errors import ExitCode, RemintError, UsageError, did_you_mean
 
 #: Prose, tables and progress bars. stdout is for JSON and for what was asked for; colour only in a terminal.
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -36,15 +36,16 @@ class CommandParser(argparse.ArgumentParser):
             known = [option for action in self._actions for option in action.option_strings]
             hint = did_you_mean(match[1].split("=")[0], known)
         advice = f" ({hint})" if hint else ""
-        print(f"{self.prog}: error: {message}{advice}; see {self.prog} --help", file=sys.stderr)
+        print(f"{self.prog}: error: {message}{advice}; see {self.prog} --help [{UsageError.code}]", file=sys.stderr)
         sys.exit(ExitCode.USAGE)
 
 
 def fail(error: RemintError, *, as_json: bool = False) -> None:
     """One line to stderr; with ``--json`` also an object to stdout, so that a workflow reads the reason."""
-    stderr.print(Text.assemble(("remint: ", ""), ("error: ", "bold red"), str(error)))
+    stderr.print(Text.assemble(("remint: ", ""), ("error: ", "bold red"), error.line))
     if as_json:
-        print(json.dumps({"error": error.code, "exit_code": int(error.exit_code), "message": str(error)}))
+        said = {"error": error.code, "exit_code": int(error.exit_code), "message": str(error), "docs": error.docs}
+        print(json.dumps(said))
 
 
 def dump_json(value: Any) -> str:

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from remint.errors import ConfigError, ExitCode, UsageError
+from remint.errors import ConfigError, ExitCode, MissingExtraError, UsageError
 
 _EPILOG = """\
 environment:
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         from remint.serving.server import serve
         from remint.serving.service import TOKEN_VARIABLE
     except ModuleNotFoundError as error:
-        raise UsageError(
+        raise MissingExtraError(
             f"{error.name} is not installed", where="remint serve", hint="pip install 'remint[serve]'"
         ) from None
     from remint.adapters.modules import importable

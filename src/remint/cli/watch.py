@@ -10,7 +10,7 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
-from remint.errors import ExitCode, ServiceError, UsageError
+from remint.errors import ExitCode, MissingExtraError, ServiceError, UsageError
 
 _EPILOG = """\
 Nothing is decided or written down here: that is what `remint check` does on its schedule. A source that is away is
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         from remint.adapters.exporter import Exporter
     except ModuleNotFoundError as error:
-        raise UsageError(
+        raise MissingExtraError(
             f"{error.name} is not installed", where="remint watch", hint="pip install 'remint[serve]'"
         ) from None
     from remint.cli.common import stderr

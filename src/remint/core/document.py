@@ -33,6 +33,7 @@ class DocumentKind(StrEnum):
     VERDICT = "verdict"
     METADATA = "metadata"
     RUN = "run"
+    USAGE = "usage"
     BACKTEST = "backtest"
     CHANGES = "changes"
 
@@ -41,6 +42,7 @@ CURRENT: Final[Mapping[DocumentKind, tuple[int, int]]] = {
     **dict.fromkeys(DocumentKind, (1, 0)),
     DocumentKind.REFERENCE: (1, 1),  # windows, calibration
     DocumentKind.GATE: (1, 1),  # rules_id, slices, flips, calibration, size_bytes, evaluation; two more verdicts
+    DocumentKind.RUN: (1, 1),  # cost, energy_kwh, co2e_grams, workflow
     DocumentKind.METADATA: (1, 1),  # newest_event_at, choice, reused, hashes.split
 }
 
@@ -63,8 +65,13 @@ def content_id(value: Any) -> str:
     return "sha256:" + hashlib.sha256(canonical_json(value)).hexdigest()
 
 
-def seal(kind: DocumentKind, pipeline: str, body: Mapping[str, Any], *, parents: Sequence[str] = ()) -> dict[str, Any]:
-    """Put the envelope around ``body`` and compute the id. Values that are not JSON (NaN too) raise ValueError."""
+def seal(
+    kind: DocumentKind, pipeline: str | None, body: Mapping[str, Any], *, parents: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Put the envelope around ``body`` and compute the id. Values that are not JSON (NaN too) raise ValueError.
+
+    ``pipeline`` is None only where a ``usage`` has none.
+    """
     major, minor = CURRENT[kind]
     document = {
         "schema": f"remint/{kind.value}/{major}.{minor}",

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from remint.core.markdown import clean
 from remint.core.report_drift import shares
-from remint.errors import UsageError
+from remint.errors import MissingExtraError
 
 _PAGE: Final = """\
 <!doctype html>
@@ -51,7 +51,7 @@ def require_extra() -> None:
 
         from remint.adapters import plots  # noqa: F401 - that it can be had is seen before anything is rendered
     except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed", hint="pip install 'remint[report]'") from None
+        raise MissingExtraError(f"{error.name} is not installed", hint="pip install 'remint[report]'") from None
     del markdown_it
 
 

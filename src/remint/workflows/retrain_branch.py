@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from remint.adapters.git import ORIGIN, Git, PushRejected
-from remint.errors import ConfigError, LockedError
+from remint.errors import ConfigError, ForeignCommitsError, LockedError
 
 #: At the end of each commit message; a commit without the first is a person's.
 TRAILERS: Final = ("Remint-Run", "Remint-Decision", "Remint-Bundle")
@@ -24,7 +24,8 @@ class RetrainBranch:
     def check(self) -> str | None:
         """Origin's tip of the branch, None where it has none.
 
-        Raises ConfigError where the branch has a person's commits, or is checked out: both would be lost.
+        Raises ForeignCommitsError where the branch has a person's commits, ConfigError where it is checked out: both
+        would be lost.
         """
         git = self._git
         if f"branch {self._ref}" in git.run("worktree", "list", "--porcelain").splitlines():
@@ -59,7 +60,7 @@ class RetrainBranch:
         for line in self._git.run("log", wanted, f"{self._base}..{tip}").splitlines():
             commit, run, subject = line.split("\t", 2)
             if not run:
-                raise ConfigError(
+                raise ForeignCommitsError(
                     f"has a commit that is not Remint's: {commit} {subject!r}",
                     where=self.name,
                     hint="merge it or delete the branch; nothing of it is overwritten",

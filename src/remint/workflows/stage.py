@@ -16,6 +16,6 @@ def run_stage(stage: Callable[[Params, Path], None]) -> None:
     try:
         stage(load_params(), Path())
     except RemintError as error:
-        print(f"remint: error: {error}", file=sys.stderr)
+        print(f"remint: error: {error.line}", file=sys.stderr)
         sys.exit(error.exit_code)
     sys.exit(ExitCode.ANSWERED)

@@ -63,12 +63,6 @@ def kind_of_environment(environ: Mapping[str, str]) -> ForgeKind | None:
     return ForgeKind.GITHUB if environ.get("GITHUB_ACTIONS") == "true" else None
 
 
-def workflow_run_url(environ: Mapping[str, str]) -> str | None:
-    """The page of the workflow's run that we are part of."""
-    parts = [environ.get(name, "") for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")]
-    return "{}/{}/actions/runs/{}".format(*parts) if all(parts) else None
-
-
 def _access(url: str, environ: Mapping[str, str]) -> Access:
     for name in TOKENS:
         token = environ.get(name, "").strip()

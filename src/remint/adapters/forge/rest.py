@@ -44,9 +44,13 @@ _RETRY: Final = Retry(
 class RefusedError(ConfigError):
     """The forge understood the request and does not take it (400, 405, 413, 422)."""
 
+    code = "forge-refused"
+
 
 class MissingError(ConfigError):
     """There is no such thing, or the token may not know of it (404)."""
+
+    code = "forge-missing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
