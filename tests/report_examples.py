@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from remint.core.data_diff import lock_changes, params_changes, profile_moves, row_changes, schema_changes
 from remint.core.document import DocumentKind, seal
 from remint.core.drift import measure_drift
 from remint.core.gate import (
@@ -15,16 +16,15 @@ from remint.core.gate import (
     GateRule,
     MetricRole,
     Pair,
-    ServiceLimits,
-    ServiceProbe,
     accept,
     judge,
-    judge_service,
     verdict_of,
 )
+from remint.core.gate_service import ServiceLimits, ServiceProbe, judge_service
 from remint.core.paired import Noise
 from remint.core.profile import FieldRole, Reference, build_reference
 from remint.core.schema import Column, Kind, Schema
+from remint.core.stage_runs import read_stage_runs
 from remint.core.table import Table
 from remint.core.trigger import Answer, RuleKind, RuleResult, RuleState
 
@@ -162,3 +162,44 @@ def summary(**changes: Any) -> dict[str, Any]:
         "feedback": {"rows": 900, "until": 900, "quarantine": {"contradiction": 12, "no_label": 0}},
         **changes,
     }
+
+
+def changes(**more: Any) -> dict[str, Any]:
+    """What a retrain changed: 120 rows of feedback more, one parameter, and one stage that was only restored."""
+    profile, counts = reference(shift=0.5)
+    old = {"stages": {"prepare": {"cmd": "a", "deps": [{"path": "data/feedback.parquet", "md5": "1"}]}}}
+    new = {
+        "stages": {
+            "prepare": {"cmd": "a", "deps": [{"path": "data/feedback.parquet", "md5": "2"}]},
+            "train": {"cmd": "b"},
+        }
+    }
+    lock = lock_changes(old, new)
+    printed = [(1.0, "Stage 'prepare' is cached - skipping run, checking out outputs"), (3.5, "Running stage 'train':")]
+    before = summary(sources={"train": {"data": 4}}, labels={"train": {"no": 1, "yes": 3}})
+    now = summary(sources={"train": {"data": 4, "feedback": 120}}, labels={"train": {"no": 51, "yes": 73}})
+    kinds = [
+        (
+            {"fields": [{"role": "feature", "column": c, "measure": "value", "edges": e} for c, e in columns]},
+            {"classes": classes},
+        )
+        for columns, classes in (
+            ([("age", None)], ["no", "yes"]),
+            ([("age", [0.0, 1.0]), ("city", None)], ["no", "yes", "maybe"]),
+        )
+    ]
+    body = {
+        "created_at": "2026-11-21T11:00:00.000000Z",
+        "run_id": "shop-20261121T100000Z-0a1b2c",
+        "base": "c" * 40,
+        "bundle": {"before": OLD_BUNDLE, "now": BUNDLE},
+        "rows": [c.to_json() for c in row_changes(before, now, by="sources")],
+        "labels": [c.to_json() for c in row_changes(before, now, by="labels")],
+        "schema_changes": [c.to_json() for c in schema_changes(kinds[0], kinds[1])],
+        "profile": [m.to_json() for m in profile_moves(profile, counts)],
+        "params": [c.to_json() for c in params_changes({"until": {"sequence": 0}}, {"until": {"sequence": 900}})],
+        "files": [c.to_json() for c in lock.files],
+        "stages": [s.to_json() for s in read_stage_runs(printed, ended_at=9.0, changed=lock.stages)],
+        "notes": [],
+    }
+    return seal(DocumentKind.CHANGES, PIPELINE, {**body, **more})

@@ -92,7 +92,7 @@ def test_rows_that_the_champion_may_have_been_trained_on_are_left_out(challenger
 def test_a_model_against_itself_is_within_noise(champion: Path) -> None:
     (found, *_) = gate(champion, champion)["findings"]
     assert found["verdict"] == "pass"
-    assert "+0.000, 95 % interval +0.000 to +0.000, within noise" in found["reason"]
+    assert "no difference on any row" in found["reason"]
 
 
 def test_the_first_model_faces_the_floor(champion: Path) -> None:
@@ -161,6 +161,7 @@ def test_a_service_that_does_not_start_fails_and_says_why(champion: Path, tmp_pa
     document = gate(copy, boot_service=True)
     found = verdicts(document)
     assert found["service:boot"] == "fail"
-    assert found["service:golden"] == found["service:latency"] == found["service:memory"] == "inconclusive"
+    assert found["service:golden"] == found["service:latency"] == found["service:memory"] == "missing"
+    assert document["verdict"] == "fail"
     boot = next(f for f in document["findings"] if f["rule"] == "service:boot")
     assert "max_series" in boot["reason"]

@@ -209,6 +209,11 @@ def read_manifest(directory: Path, *, expected_id: str | None = None) -> dict[st
     return manifest
 
 
+def bundle_bytes(directory: Path) -> int:
+    """The size of the bundle's files by its manifest, which is not counted itself."""
+    return sum(int(file["bytes"]) for file in read_manifest(directory)["files"].values())
+
+
 def _is_well_formed(manifest: Mapping[str, Any]) -> bool:
     files, libraries = manifest.get("files"), manifest.get("libraries")
     return (

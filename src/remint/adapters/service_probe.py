@@ -21,7 +21,7 @@ import requests
 
 from remint.adapters.bundle import GOLDEN_TOLERANCE, Bundle
 from remint.adapters.state import write_state
-from remint.core.gate import ServiceProbe
+from remint.core.gate_service import ServiceProbe
 from remint.core.release import ReleaseState
 from remint.errors import UsageError
 

@@ -86,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
             directory=directory,
             champion_bundle=opponent.bundle,
             champion=opponent.known,
+            champion_metrics=opponent.metrics,
             acceptances=[*asked, *recorded],
             now=now,
             boot_service=not args.no_service,

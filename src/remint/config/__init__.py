@@ -33,20 +33,18 @@ from remint.config.check import (
     WrongRule,
 )
 from remint.config.control import AutoMerge, PullRequestPolicy, Resources
+from remint.config.gate import Gate, MetricRule, Reproducibility, ServiceRule
 from remint.config.registry import DeclaredEnvironments, RegistryPolicy, as_core
 from remint.config.training import (
     Candidate,
     Duplicates,
     EarlierChampion,
     Evaluate,
-    Gate,
     Golden,
     HalfLife,
     MetricName,
-    MetricRule,
     Prepare,
     Selection,
-    ServiceRule,
     Task,
     TimeColumn,
     Train,
@@ -84,6 +82,7 @@ __all__ = [
     "PromqlRule",
     "PullRequestPolicy",
     "RegistryPolicy",
+    "Reproducibility",
     "Resources",
     "Rule",
     "Selection",
@@ -162,6 +161,7 @@ class Params(Section):
         missing = sorted(r.metric.value for r in self.gate.rules if r.metric not in self.evaluate.metrics)
         if missing:
             raise ValueError(f"gate.rules name {', '.join(missing)}, which evaluate.metrics does not measure")
+        self.gate.check_columns(self.task.columns)
         if self.task.time is None and (untimed := self._by_time()):
             raise ValueError(f"{untimed} goes by the rows' times, which need task.time; or count in rows: {{rows: N}}")
         return self

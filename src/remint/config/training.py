@@ -1,4 +1,4 @@
-"""From ``task`` to ``gate``: what is learned from what, and what a challenger has to pass."""
+"""From ``task`` to ``evaluate``: what is learned from what, and what is measured."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from remint.config.base import Count, Duration, ModuleFunction, OpenShare, PositiveCount, Section, Slug, zone_name
 from remint.core import recency
-from remint.core.gate import Direction, MetricRole
+from remint.core.gate import Direction
 from remint.core.schema import Column, Kind
 
 
@@ -159,6 +159,10 @@ class MetricName(StrEnum):
     def needs_positive(self) -> bool:
         return self in {MetricName.PRECISION, MetricName.RECALL, MetricName.ROC_AUC}
 
+    @property
+    def direction(self) -> Direction:
+        return Direction.LOWER if self is MetricName.LOG_LOSS else Direction.HIGHER
+
 
 class Selection(Section):
     """How the best of several candidates is found: on the newest training rows, never on the gate's."""
@@ -196,27 +200,3 @@ class Evaluate(Section):
         MetricName.LOG_LOSS,
     )
     info_files: tuple[str, ...] = ()  # metrics files of a team's own stages: their numbers are shown, never judged
-
-
-class MetricRule(Section):
-    """How a challenger's metric may compare with the champion's."""
-
-    metric: MetricName
-    role: MetricRole
-    direction: Direction = Direction.HIGHER
-    tolerance: Annotated[float, Field(ge=0)] = 0.0  # how much worse than the champion is still accepted
-    floor: float | None = None  # absolute; what the first model, without a champion, has to reach
-
-
-class ServiceRule(Section):
-    """The challenger is booted and asked over HTTP before it may pass."""
-
-    p95_latency_seconds: Annotated[float, Field(gt=0)] = 0.5
-    memory_bytes: PositiveCount = 1_500_000_000
-    boot_seconds: Annotated[float, Field(gt=0)] = 60.0
-
-
-class Gate(Section):
-    min_rows: PositiveCount = 30  # distinct rows; with fewer a rule is inconclusive, and that never passes
-    rules: Annotated[tuple[MetricRule, ...], Field(min_length=1)]
-    service: ServiceRule = ServiceRule()

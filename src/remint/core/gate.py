@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, assert_never
 
 from remint.core.document import finite, format_time
+from remint.core.gate_words import difference
 from remint.core.verdict import Absence, Finding, FindingVerdict, Verdict, counted, overall
 from remint.errors import UsageError, did_you_mean
 
@@ -39,17 +40,48 @@ class MetricRole(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateRule:
-    """One metric, how it may compare with the champion's, and what it must reach in any case."""
+    """One metric, how it may compare with the champion's, and what it must reach in any case.
+
+    Where both tolerances are given, both must hold; where neither is, any loss is too much.
+    """
 
     metric: str
     role: MetricRole
     direction: Direction
-    tolerance: float  # how much worse than the champion is still accepted
+    tolerance: float | None = None  # how much worse than the champion is still accepted, in the metric's unit
+    relative_tolerance: float | None = None  # the same as a share of the champion's value
     floor: float | None = None  # at least this (at most, where lower is better)
+    min_rows: int | None = None  # distinct rows; None: the gate's own
+    slices: tuple[str, ...] | None = None  # columns of declared slices; None: all of them for role gate, else none
 
     @property
     def id(self) -> str:
         return f"{self.role.value}:{self.metric}"
+
+    def allowed(self, champion: float | None) -> float:
+        """How much worse than ``champion`` is accepted, in the metric's unit. Without a champion the absolute part."""
+        bounds = [] if self.tolerance is None else [self.tolerance]
+        if self.relative_tolerance is not None and champion is not None:
+            bounds.append(self.relative_tolerance * abs(champion))
+        return min(bounds, default=0.0)
+
+    def looks_at(self, column: str) -> bool:
+        """Whether the slices of ``column`` are judged by this rule."""
+        return self.role is MetricRole.GATE if self.slices is None else column in self.slices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceRule:
+    """How one column's slices are judged."""
+
+    column: str
+    min_rows: int  # distinct rows; a smaller slice is shown and not judged
+    tolerance: float | None = None  # in the metric's unit; None: the tolerances of the metric's rule
+
+    def of(self, rule: GateRule) -> GateRule:
+        """The metric's rule as it holds within these slices; a floor is about the whole."""
+        own = {} if self.tolerance is None else {"tolerance": self.tolerance, "relative_tolerance": None}
+        return replace(rule, floor=None, **own)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,35 +128,6 @@ class Acceptance:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceLimits:
-    """What the booted service may take."""
-
-    p95_latency_seconds: float
-    memory_bytes: int
-    boot_seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceProbe:
-    """What was seen of the challenger's own service over HTTP. None is "could not be measured"."""
-
-    boot_seconds: float | None
-    p95_latency_seconds: float | None
-    memory_bytes: int | None
-    golden_rows: int
-    golden_mismatches: int | None
-    requests: int
-    problem: str | None = None  # why it did not start or did not answer
-
-    def to_json(self) -> dict[str, float | int | None]:
-        return {
-            "p95_latency_seconds": self.p95_latency_seconds,
-            "memory_bytes": self.memory_bytes,
-            "boot_seconds": self.boot_seconds,
-        }
-
-
 def judge(rules: Sequence[GateRule], *, judged: Comparison, golden: Comparison, min_rows: int) -> tuple[Finding, ...]:
     """A finding for each rule: gate and info rules on the ``judged`` rows, guards on the golden set.
 
@@ -138,107 +141,53 @@ def judge(rules: Sequence[GateRule], *, judged: Comparison, golden: Comparison, 
 
 
 def judge_metric(rule: GateRule, comparison: Comparison, *, min_rows: int) -> Finding:
-    """One rule on one set of rows. A missing metric, NaN or too few distinct rows are INCONCLUSIVE, never a pass."""
+    """One rule on one set of rows; ``min_rows`` counts where the rule has none of its own.
+
+    Too few distinct rows are INCONCLUSIVE, what is not a finite number is MISSING, and with neither champion nor floor
+    the answer is NO_CHAMPION: none of them is a pass.
+    """
     pair = comparison.metrics.get(rule.metric, Pair(champion=None, challenger=None))
-    challenger = _number(pair.challenger)
-    champion = _number(pair.champion) if comparison.has_champion else None
+    challenger = finite_number(pair.challenger)
+    champion = finite_number(pair.champion) if comparison.has_champion else None
     limit = _limit(rule, champion)
     evidence = _evidence(rule, comparison, champion, challenger)
     where = f"{rule.metric} on {comparison.rows_name} rows"
 
-    def finding(verdict: Verdict, reason: str) -> Finding:
+    def finding(verdict: FindingVerdict, reason: str) -> Finding:
         if rule.role is MetricRole.INFO:
-            verdict, reason = Verdict.PASS, f"{reason}; for information only"
+            verdict = Verdict.PASS if verdict is Verdict.FAIL else verdict
+            reason = f"{reason}; for information only"
         return Finding(
             rule=rule.id, verdict=verdict, reason=reason, observed=challenger, limit=limit, evidence=evidence
         )
 
-    if comparison.keys < min_rows:
+    needed, key = (min_rows, "gate.min_rows") if rule.min_rows is None else (rule.min_rows, "its min_rows")
+    if comparison.keys < needed:
         return finding(
-            Verdict.INCONCLUSIVE,
-            f"{where}: {comparison.keys} distinct rows, the gate needs {min_rows} (gate.min_rows)",
+            Verdict.INCONCLUSIVE, f"{where}: {comparison.keys} distinct rows, the gate needs {needed} ({key})"
         )
     if challenger is None:
-        return finding(Verdict.INCONCLUSIVE, f"{where}: not a number for the challenger")
+        return finding(Absence.MISSING, f"{where}: not a number for the challenger")
     if comparison.has_champion and champion is None:
-        return finding(
-            Verdict.INCONCLUSIVE, f"{where}: not a number for the champion, {challenger:.3f} for the challenger"
-        )
+        return finding(Absence.MISSING, f"{where}: not a number for the champion, {challenger:.3f} for the challenger")
     if limit is None:
+        words = f"{where}: {challenger:.3f}, with no champion to compare with and no floor to reach"
         if rule.role is MetricRole.GATE:
-            return finding(
-                Verdict.INCONCLUSIVE,
-                f"{where}: {challenger:.3f}, with no champion to compare with and no floor to reach; declare one",
-            )
-        return finding(Verdict.PASS, f"{where}: {challenger:.3f}, the first model: the next one is compared with it")
-    words = f"{where}: {_compared(rule, comparison, champion, challenger)}"
+            return finding(Absence.NO_CHAMPION, f"{words}; declare one")
+        return finding(Absence.NO_CHAMPION, f"{words}: the next model is compared with it")
+    words = f"{where}: {difference(champion, challenger, comparison.noise.get(rule.metric))}"
     below_floor = rule.floor is not None and _worse_by(rule.direction, challenger, rule.floor) > 0
-    too_much_worse = champion is not None and _worse_by(rule.direction, challenger, champion) > rule.tolerance
     if below_floor:
         side = "below" if rule.direction is Direction.HIGHER else "above"
         return finding(Verdict.FAIL, f"{words}; {side} the floor of {rule.floor:g}")
-    if too_much_worse:
-        return finding(Verdict.FAIL, f"{words}; worse by more than the tolerance of {rule.tolerance:g}")
+    if champion is not None and exceeds(rule, champion, challenger):
+        return finding(Verdict.FAIL, f"{words}; worse by more than the tolerance of {rule.allowed(champion):.3g}")
     return finding(Verdict.PASS, words if rule.floor is None else f"{words}; floor {rule.floor:g} reached")
 
 
-def judge_service(probe: ServiceProbe, limits: ServiceLimits) -> tuple[Finding, ...]:
-    """Did the challenger start, answer its golden predictions over HTTP, and stay within latency and memory?"""
-    boot = _measured("service:boot", probe.boot_seconds, limits.boot_seconds, "s to be ready")
-    if probe.boot_seconds is None:
-        problem = probe.problem or f"not ready after {limits.boot_seconds:g} s"
-        boot = replace(boot, verdict=Verdict.FAIL, reason=f"the service did not start: {problem}")
-    golden_evidence = {"rows": probe.golden_rows, "mismatches": probe.golden_mismatches}
-    if probe.golden_mismatches is None or probe.golden_rows == 0:
-        golden = Finding(
-            rule="service:golden",
-            verdict=Verdict.INCONCLUSIVE,
-            reason=f"golden predictions could not be compared: {probe.problem or 'there are none'}",
-            evidence=golden_evidence,
-        )
-    else:
-        right = probe.golden_rows - probe.golden_mismatches
-        golden = Finding(
-            rule="service:golden",
-            verdict=Verdict.FAIL if probe.golden_mismatches else Verdict.PASS,
-            reason=f"{right} of {probe.golden_rows} golden predictions came back over HTTP as the bundle has them",
-            observed=float(probe.golden_mismatches),
-            limit=0.0,
-            evidence=golden_evidence,
-        )
-    milliseconds = None if probe.p95_latency_seconds is None else probe.p95_latency_seconds * 1e3
-    latency = _measured("service:latency", milliseconds, limits.p95_latency_seconds * 1e3, "ms for 95 % of requests")
-    latency = replace(
-        latency,
-        observed=_number(probe.p95_latency_seconds),
-        limit=limits.p95_latency_seconds,
-        evidence={"requests": probe.requests},
-    )
-    megabytes = None if probe.memory_bytes is None else probe.memory_bytes / 1e6
-    memory = _measured("service:memory", megabytes, limits.memory_bytes / 1e6, "MB of memory at the peak")
-    memory = replace(
-        memory,
-        observed=None if probe.memory_bytes is None else float(probe.memory_bytes),
-        limit=float(limits.memory_bytes),
-    )
-    return (boot, golden, latency, memory)
-
-
-def _measured(rule: str, value: float | None, limit: float, unit: str) -> Finding:
-    observed = _number(value)
-    if observed is None:
-        return Finding(rule=rule, verdict=Verdict.INCONCLUSIVE, reason=f"could not be measured ({unit})", limit=limit)
-    return Finding(
-        rule=rule,
-        verdict=Verdict.PASS if observed <= limit else Verdict.FAIL,
-        reason=f"{_amount(observed)} {unit}, limit {_amount(limit)}",
-        observed=observed,
-        limit=limit,
-    )
-
-
-def _amount(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+def exceeds(rule: GateRule, champion: float, challenger: float) -> bool:
+    """Whether the challenger is worse by more than ``rule`` allows."""
+    return _worse_by(rule.direction, challenger, champion) > round(rule.allowed(champion), 12)
 
 
 def accept(
@@ -264,9 +213,10 @@ def accept(
     judged, used = [], []
     for finding in findings:
         match = next((a for a in own if a.rule == finding.rule), None)
-        if match is not None and finding.verdict is Verdict.INCONCLUSIVE:
+        if match is not None and weighs(finding.rule, finding.verdict) is Verdict.INCONCLUSIVE:
             raise UsageError(
-                f"{finding.rule} is inconclusive ({finding.reason})", hint="only a failed guard can be accepted"
+                f"{finding.rule} is {finding.verdict.value.replace('_', ' ')} ({finding.reason})",
+                hint="only a failed guard can be accepted",
             )
         if match is not None and finding.verdict is Verdict.FAIL:
             used.append(match)
@@ -322,24 +272,13 @@ def _limit(rule: GateRule, champion: float | None) -> float | None:
     """The stricter of the floor and the champion's value with its tolerance."""
     match rule.direction:
         case Direction.HIGHER:
-            bounds = [rule.floor, None if champion is None else champion - rule.tolerance]
+            bounds = [rule.floor, None if champion is None else champion - rule.allowed(champion)]
             return max((b for b in bounds if b is not None), default=None)
         case Direction.LOWER:
-            bounds = [rule.floor, None if champion is None else champion + rule.tolerance]
+            bounds = [rule.floor, None if champion is None else champion + rule.allowed(champion)]
             return min((b for b in bounds if b is not None), default=None)
         case _:
             assert_never(rule.direction)
-
-
-def _compared(rule: GateRule, comparison: Comparison, champion: float | None, challenger: float) -> str:
-    if champion is None:
-        return f"{challenger:.3f}, no champion to compare with"
-    text = f"{challenger:.3f} against the champion's {champion:.3f}, {challenger - champion:+.3f}"
-    noise = comparison.noise.get(rule.metric)
-    if noise is None:
-        return text
-    text += f", {noise.confidence:.0%} interval {noise.low:+.3f} to {noise.high:+.3f}".replace("%", " %")
-    return f"{text}, within noise" if noise.low <= 0 <= noise.high else text
 
 
 def _evidence(
@@ -352,7 +291,8 @@ def _evidence(
         "rows": comparison.rows,
         "distinct_rows": comparison.keys,
         "direction": rule.direction.value,
-        "tolerance": rule.tolerance,
+        "tolerance": rule.allowed(champion),
+        "relative_tolerance": rule.relative_tolerance,
         "floor": rule.floor,
         "champion": champion,
         "challenger": challenger,
@@ -370,5 +310,5 @@ def _evidence(
     }
 
 
-def _number(value: float | None) -> float | None:
+def finite_number(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)

@@ -7,10 +7,14 @@ times as sure. Both methods therefore work on distinct keys.
   the interval is that of the percentiles (Efron & Tibshirani, An Introduction to the Bootstrap, chapter 13).
 * McNemar, exact: of the keys on which just one model is right, how many are the challenger's; two-sided binomial
   with p = 1/2 (McNemar 1947; a sign test where a key holds several rows).
+* Exchange: each key's answers of the two models change sides with probability 1/2; how often the challenger then looks
+  as bad as it did is the p-value of "the models are the same". Exact at any size, for any metric (Fisher's paired
+  randomisation test; Phipson & Smyth 2010 for the 1 that is added, so that it is never 0).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +27,8 @@ Floats = npt.NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]  # weights of the keys, shape (draws, keys) -> the metric, shape (draws,)
 
 CONFIDENCE: Final = 0.95
+DRAWS: Final = 2_000
+NEEDS_POSITIVE: Final = frozenset({"precision", "recall", "roc_auc"})
 _CELLS: Final = 2_000_000  # of the largest array in memory at a time: 16 MB
 _CLIP: Final = 1e-15  # of probabilities in the log loss, as in ``core.performance``
 
@@ -61,6 +67,10 @@ class Scored:
     def predicted(self) -> npt.NDArray[np.int64]:
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
+    def take(self, index: npt.NDArray[Any]) -> Scored:
+        """The rows at ``index`` (integer positions or a boolean mask)."""
+        return Scored(self.labels[index], self.probabilities[index], self.positive)
+
 
 def distinct(keys: npt.NDArray[np.str_]) -> tuple[npt.NDArray[np.int64], int]:
     """Each row's key as an index, shape (rows,), and how many distinct keys there are."""
@@ -86,7 +96,7 @@ def intervals(
     keys: npt.NDArray[np.str_],
     *,
     seed: int,
-    draws: int = 2_000,
+    draws: int = DRAWS,
     confidence: float = CONFIDENCE,
 ) -> Mapping[str, Noise | None]:
     """An interval of each metric's difference; None where no draw has the metric (one class only, say).
@@ -95,34 +105,72 @@ def intervals(
     same intervals.
     """
     group, count = distinct(keys)
-    if count == 0:
-        return dict.fromkeys(metrics)
     pairs = {
-        name: (
-            _statistic(name, champion, group, count),
-            _statistic(name, challenger, group, count),
-        )
+        name: (statistic_of(name, champion, group, count), statistic_of(name, challenger, group, count))
         for name in metrics
     }
+    found = differences(pairs, keys=count, rows=len(keys), seed=seed, draws=draws)
+    return {name: interval(values, confidence) for name, values in found.items()}
+
+
+def differences(
+    pairs: Mapping[str, tuple[Statistic, Statistic]], *, keys: int, rows: int, seed: int, draws: int = DRAWS
+) -> Mapping[str, Floats]:
+    """Challenger minus champion in each bootstrap draw of the keys, shape (draws,); all pairs see the same draws."""
+    if keys == 0:
+        return {name: np.zeros(0) for name in pairs}
     generator = np.random.default_rng(seed)
-    found: dict[str, list[Floats]] = {name: [] for name in metrics}
-    step = max(1, _CELLS // max(count, len(keys)))
+    found: dict[str, list[Floats]] = {name: [] for name in pairs}
+    step = max(1, _CELLS // max(keys, rows))
     for start in range(0, draws, step):
         size = min(step, draws - start)
-        weights = generator.multinomial(count, np.full(count, 1 / count), size=size).astype(np.float64)
+        weights = generator.multinomial(keys, np.full(keys, 1 / keys), size=size).astype(np.float64)
         for name, (before, after) in pairs.items():
             found[name].append(after(weights) - before(weights))
-    return {name: _percentiles(np.concatenate(parts), confidence) for name, parts in found.items()}
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def exchanged(
+    metric: str, champion: Scored, challenger: Scored, keys: npt.NDArray[np.str_], *, seed: int, draws: int = DRAWS
+) -> Floats:
+    """Challenger minus champion after the two changed sides on a random half of the keys, shape (draws,).
+
+    Both models have to answer in the same classes: a draw's "model" is made of rows of both.
+    """
+    group, count = distinct(keys)
+    both = Scored(
+        np.concatenate([champion.labels, challenger.labels]),
+        np.concatenate([champion.probabilities, challenger.probabilities]),
+        champion.positive,
+    )
+    statistic = statistic_of(metric, both, np.concatenate([group, group + count]), 2 * count)
+    generator = np.random.default_rng(seed)
+    found: list[Floats] = []
+    step = max(1, _CELLS // (2 * max(count, len(keys), 1)))
+    for start in range(0, draws, step):
+        stays = generator.integers(0, 2, size=(min(step, draws - start), count)).astype(np.float64)
+        found.append(statistic(np.hstack([1 - stays, stays])) - statistic(np.hstack([stays, 1 - stays])))
+    return np.concatenate(found)
+
+
+def value(metric: str, scored: Scored, keys: npt.NDArray[np.str_]) -> float | None:
+    """The plain metric of some rows; None where it has none there (no rows, one class, a probability of NaN)."""
+    known = np.isfinite(scored.probabilities).all() and (scored.positive is not None or metric not in NEEDS_POSITIVE)
+    if not len(keys) or not known:
+        return None
+    found = float(weighted(metric, scored, keys, np.ones((1, distinct(keys)[1])))[0])
+    return found if math.isfinite(found) else None
 
 
 def weighted(metric: str, scored: Scored, keys: npt.NDArray[np.str_], weights: Floats) -> Floats:
     """A metric with each key's rows weighted; ``weights`` has shape (draws, keys). Ones give the plain metric."""
     group, count = distinct(keys)
-    return _statistic(metric, scored, group, count)(weights)
+    return statistic_of(metric, scored, group, count)(weights)
 
 
-def _percentiles(differences: Floats, confidence: float) -> Noise | None:
-    known = differences[np.isfinite(differences)]
+def interval(found: Floats, confidence: float = CONFIDENCE) -> Noise | None:
+    """The percentile interval of bootstrap draws; None where no draw has a value."""
+    known = found[np.isfinite(found)]
     if known.size == 0:
         return None
     tail = (1 - confidence) / 2
@@ -130,7 +178,7 @@ def _percentiles(differences: Floats, confidence: float) -> Noise | None:
     return Noise(low=float(low), high=float(high), confidence=confidence)
 
 
-def _statistic(metric: str, scored: Scored, group: npt.NDArray[np.int64], count: int) -> Statistic:
+def statistic_of(metric: str, scored: Scored, group: npt.NDArray[np.int64], count: int) -> Statistic:
     if metric == "roc_auc":
         return _roc_auc(scored, group)
     if metric == "log_loss":
@@ -138,7 +186,7 @@ def _statistic(metric: str, scored: Scored, group: npt.NDArray[np.int64], count:
     return _from_counts(metric, scored, group, count)
 
 
-def _by_key(values: Floats, group: npt.NDArray[np.int64], count: int) -> Floats:
+def by_key(values: Floats, group: npt.NDArray[np.int64], count: int) -> Floats:
     """Rows summed by key: shape (rows, columns) -> (keys, columns)."""
     out = np.zeros((count, values.shape[1]))
     np.add.at(out, group, values)
@@ -151,7 +199,7 @@ def _from_counts(metric: str, scored: Scored, group: npt.NDArray[np.int64], coun
     positive = None if scored.positive is None else scored.positive + 1
     said = (scored.predicted[:, None] == codes).astype(np.float64)
     true = (scored.labels[:, None] == codes).astype(np.float64)
-    labels, predictions, hits = (_by_key(v, group, count) for v in (true, said, true * said))
+    labels, predictions, hits = (by_key(v, group, count) for v in (true, said, true * said))
 
     def statistic(weights: Floats) -> Floats:
         label, prediction, hit = weights @ labels, weights @ predictions, weights @ hits
@@ -183,7 +231,7 @@ def _log_loss(scored: Scored, group: npt.NDArray[np.int64], count: int) -> Stati
     unknown = scored.labels < 0
     own = scored.probabilities[np.arange(len(group)), np.where(unknown, 0, scored.labels)]
     loss = -np.log(np.clip(np.where(unknown, 0.0, own), _CLIP, 1.0))
-    losses = _by_key(np.column_stack([loss, np.ones(len(group))]), group, count)
+    losses = by_key(np.column_stack([loss, np.ones(len(group))]), group, count)
 
     def statistic(weights: Floats) -> Floats:
         summed = weights @ losses

@@ -3,39 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
-import numpy as np
-
-from remint.adapters.bundle import Bundle, read_bundle
-from remint.adapters.frames import read_rows
+from remint.adapters.bundle import Bundle, bundle_bytes, read_bundle
 from remint.adapters.modules import importable
 from remint.adapters.service_probe import probe_service
-from remint.config import Params
+from remint.config import Params, Reproducibility
+from remint.core.calibration import CalibrationPair, compare_calibration, judge_calibration
 from remint.core.document import DocumentKind, content_id, format_time, parse_time, seal
-from remint.core.gate import (
-    Acceptance,
-    Comparison,
-    GateRule,
-    Pair,
-    ServiceLimits,
-    ServiceProbe,
-    accept,
-    judge,
-    judge_service,
-    verdict_of,
-)
-from remint.core.paired import Scored, disagreement, distinct, intervals
-from remint.core.performance import measure
-from remint.core.rows import LabelledRows
-from remint.errors import BundleError, DataError
+from remint.core.evaluation_change import evaluation
+from remint.core.flips import Flips, flips_of, judge_flips
+from remint.core.gate import Acceptance, Comparison, GateRule, MetricRole, accept, judge, verdict_of
+from remint.core.gate_service import ServiceLimits, ServiceProbe, SizeRule, judge_service, judge_size
+from remint.core.slices import Look, judge_slices, look
+from remint.core.verdict import Finding
+from remint.errors import BundleError
+from remint.workflows.gate_rows import AllCompared, Compared, compare_all, cuts
+from remint.workflows.reproduce import judge_reproducible
 
 BUNDLE: Final = Path("artifacts/bundle")
 MANIFEST: Final = Path("artifacts/manifest.json")
-PREPARED: Final = Path("artifacts/prepared")
 
 
 def gate_rules_id(params: Params) -> str:
@@ -49,6 +38,7 @@ def run_gate(
     directory: Path,
     champion_bundle: Path | None,
     champion: Mapping[str, Any] | None,
+    champion_metrics: Mapping[str, Any] | None = None,
     acceptances: Sequence[Mapping[str, Any]] = (),
     now: datetime,
     parents: Sequence[str] = (),
@@ -58,9 +48,10 @@ def run_gate(
 
     ``directory`` is a pipeline directory with ``artifacts/`` materialised. ``champion_bundle`` is a bundle's directory,
     ``champion`` what the registry says of it: ``{"tag", "version", "bundle"}``; both None is the first model, which
-    faces the declared floors. Each acceptance is ``{"rule", "reason", "by"}``, with ``"bundle"`` where it was given for
-    a certain challenger: one for another bundle is ignored. ``boot_service=False`` leaves the service unjudged, and the
-    document says so.
+    faces the declared floors. ``champion_metrics`` is ``artifacts/metrics.json`` at the champion's commit: with it the
+    document says whether the evaluation rows changed since. Each acceptance is ``{"rule", "reason", "by"}``, with
+    ``"bundle"`` where it was given for a certain challenger: one for another bundle is ignored. ``boot_service=False``
+    leaves the service unjudged, and the document says so.
 
     The judged rows are the fresh ones: labelled feedback, newest by arrival, that neither model was trained on. What
     had arrived when the champion was trained may be among its training rows and is left out. Without any, the test
@@ -72,8 +63,22 @@ def run_gate(
     with importable(directory):
         challenger = _challenger(params, directory)
         current = None if champion_bundle is None else _champion(params, champion_bundle, champion)
-        judged, golden, test, notes = _compare_all(params, directory, challenger, current)
-    findings = judge(_rules(params), judged=judged, golden=golden, min_rows=params.gate.min_rows)
+        compared = compare_all(params, directory, challenger, current)
+    judged, golden, test = compared.judged.comparison, compared.golden.comparison, compared.test.comparison
+    notes = compared.notes
+    rules = [rule.as_core for rule in params.gate.rules]
+    findings = judge(rules, judged=judged, golden=golden, min_rows=params.gate.min_rows)
+    looks, of_slices = _slices(params, compared, challenger, rules)
+    flips, calibration, of_answers = _answers(params, compared.judged)
+    sizes = {
+        "champion": None if champion_bundle is None else bundle_bytes(champion_bundle),
+        "challenger": bundle_bytes(directory / BUNDLE),
+    }
+    limits = SizeRule(
+        bundle_bytes=params.gate.service.bundle_bytes, max_growth_share=params.gate.service.max_growth_share
+    )
+    of_size = judge_size(limits, champion=sizes["champion"], challenger=sizes["challenger"] or 0)
+    findings += (*of_slices, *of_answers, *of_size, *_reproduced(params, directory))
     service = _probe(params, directory, challenger) if boot_service else None
     if service is None:
         notes.append("the service check was left out: latency, memory and the answers over HTTP are not judged")
@@ -98,6 +103,11 @@ def run_gate(
         "champion": None if current is None else _champion_json(current, champion),
         "rows": {name: 0 if found is None else found.rows for name, found in comparisons.items()},
         "metrics": {name: {} if found is None else _metrics_json(found) for name, found in comparisons.items()},
+        "slices": [look.to_json() for look in looks],
+        "flips": None if flips is None else flips.to_json(),
+        "calibration": calibration.to_json(),
+        "size_bytes": sizes,
+        "evaluation": evaluation(champion_metrics, judged=judged, golden=golden),
         "service": None if service is None else service.to_json(),
         "accepted": [acceptance.to_json() for acceptance in accepted],
     }
@@ -132,102 +142,49 @@ def _champion(params: Params, directory: Path, champion: Mapping[str, Any] | Non
     return bundle
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """The same labelled rows, as each of the two models sees them."""
-
-    challenger: LabelledRows
-    champion: LabelledRows | None
-
-    @property
-    def rows(self) -> int:
-        return self.challenger.rows
-
-    def after(self, sequence: int) -> _Side:
-        """The rows of feedback that arrived later than ``sequence``."""
-        late = self.challenger.sequence > sequence
-        return _Side(self.challenger.take(late), None if self.champion is None else self.champion.take(late))
+def _slices(
+    params: Params, compared: AllCompared, challenger: Bundle, rules: Sequence[GateRule]
+) -> tuple[tuple[Look, ...], tuple[Finding, ...]]:
+    """Every look at a slice, and a finding for each metric and column; one correction for all looks."""
+    guards = [rule for rule in rules if rule.role is MetricRole.GUARD]
+    others = [rule for rule in rules if rule.role is not MetricRole.GUARD]
+    parts = [
+        (cuts(params, compared, challenger, guards=is_guard), chosen)
+        for is_guard, chosen in ((False, others), (True, guards))
+    ]
+    looks = look(parts, seed=params.prepare.seed)
+    return looks, tuple(finding for cut, chosen in parts for finding in judge_slices(cut, chosen, looks))
 
 
-def _compare_all(
-    params: Params, directory: Path, challenger: Bundle, champion: Bundle | None
-) -> tuple[Comparison, Comparison, Comparison, list[str]]:
-    """The judged rows, the golden set and the test rows compared, and what a reader has to know about them."""
-    sides = {name: _side(directory, name, challenger, champion) for name in ("fresh", "golden", "test")}
-    notes: list[str] = []
-    fresh = sides["fresh"]
-    if champion is not None:
-        until = _until(champion)
-        fresh = fresh.after(until)
-        if dropped := sides["fresh"].rows - fresh.rows:
-            notes.append(
-                f"{dropped} fresh rows had arrived when the champion was trained (number {until} and before): left out"
-            )
-    golden, test = (_compare(name, sides[name], params, challenger, champion) for name in ("golden", "test"))
-    if fresh.rows:
-        return _compare("fresh", fresh, params, challenger, champion), golden, test, notes
-    since = "yet" if champion is None else "since the champion was trained"
-    notes.append(f"no labelled feedback has arrived {since}: judged on the test rows instead of fresh ones")
-    return test, golden, test, notes
-
-
-def _side(directory: Path, name: str, challenger: Bundle, champion: Bundle | None) -> _Side:
-    path = directory / PREPARED / f"{name}.parquet"
-    rows = read_rows(path, challenger.schema.features)
-    if champion is None or champion.schema.features == challenger.schema.features:
-        return _Side(rows, None if champion is None else rows)
-    try:
-        return _Side(rows, read_rows(path, champion.schema.features))
-    except DataError as error:
-        raise DataError(
-            f"the champion needs other columns than these rows have: {error.message}",
-            where=error.where,
-            hint="models of different columns cannot be compared: gate by floors with --no-champion",
-        ) from error
-
-
-def _until(champion: Bundle) -> int:
-    """Feedback up to this number may be among the champion's training rows."""
-    try:
-        return int(champion.metadata["until"]["sequence"])
-    except (KeyError, TypeError, ValueError):
-        raise BundleError("its metadata does not say up to where feedback trained it", where="champion") from None
-
-
-def _compare(name: str, side: _Side, params: Params, challenger: Bundle, champion: Bundle | None) -> Comparison:
-    metrics = [metric.value for metric in params.evaluate.metrics]
-    after, after_metrics = _scored(params, metrics, challenger, side.challenger)
-    keys = side.challenger.keys
-    if champion is None or side.champion is None:
-        return Comparison(
-            rows_name=name,
-            rows=side.rows,
-            keys=distinct(keys)[1],
-            has_champion=False,
-            metrics={m: Pair(champion=None, challenger=after_metrics[m]) for m in metrics},
+def _answers(params: Params, judged: Compared) -> tuple[Flips | None, CalibrationPair, tuple[Finding, ...]]:
+    """Flips and calibration on the judged rows, and a finding of each that has a rule."""
+    comparison, declared = judged.comparison, params.gate
+    split = comparison.disagreement
+    flips = None if split is None else flips_of(split, keys=comparison.keys)
+    pair = compare_calibration(judged.champion, judged.challenger, judged.keys, seed=params.prepare.seed)
+    known: dict[str, Any] = {
+        "min_rows": declared.min_rows,
+        "has_champion": comparison.has_champion,
+        "rows_name": comparison.rows_name,
+    }
+    findings: list[Finding] = []
+    if declared.flips is not None:
+        findings.append(judge_flips(flips, max_share=declared.flips.max_share, **known))
+    if declared.calibration is not None:
+        findings.append(
+            judge_calibration(pair, tolerance=declared.calibration.tolerance, keys=comparison.keys, **known)
         )
-    before, before_metrics = _scored(params, metrics, champion, side.champion)
-    comparable = [m for m in metrics if before_metrics[m] is not None and after_metrics[m] is not None]
-    return Comparison(
-        rows_name=name,
-        rows=side.rows,
-        keys=distinct(keys)[1],
-        has_champion=True,
-        metrics={m: Pair(champion=before_metrics[m], challenger=after_metrics[m]) for m in metrics},
-        noise=intervals(comparable, before, after, keys, seed=params.prepare.seed),
-        disagreement=disagreement(before, after, keys) if comparable else None,
-    )
+    return flips, pair, tuple(findings)
 
 
-def _scored(
-    params: Params, metrics: Sequence[str], bundle: Bundle, rows: LabelledRows
-) -> tuple[Scored, Mapping[str, float | None]]:
-    classes, positive = bundle.schema.classes, params.task.positive
-    probabilities = bundle.predict(rows.table).probabilities
-    code = {label: i for i, label in enumerate(classes)}
-    labels = np.array([code.get(label, -1) for label in rows.labels.tolist()], dtype=np.int64)
-    scored = Scored(labels, probabilities, None if positive is None else code.get(positive))
-    return scored, measure(metrics, rows.labels, probabilities, classes, positive)
+def _reproduced(params: Params, directory: Path) -> tuple[Finding, ...]:
+    match params.gate.reproducibility:
+        case Reproducibility.NEVER:
+            return ()
+        case Reproducibility.ALWAYS:
+            return (judge_reproducible(directory, directory / BUNDLE),)
+        case _:
+            assert_never(params.gate.reproducibility)
 
 
 def _probe(params: Params, directory: Path, challenger: Bundle) -> ServiceProbe:
@@ -238,19 +195,6 @@ def _probe(params: Params, directory: Path, challenger: Bundle) -> ServiceProbe:
         boot_seconds=params.gate.service.boot_seconds,
         python_path=[directory],
     )
-
-
-def _rules(params: Params) -> list[GateRule]:
-    return [
-        GateRule(
-            metric=rule.metric.value,
-            role=rule.role,
-            direction=rule.direction,
-            tolerance=rule.tolerance,
-            floor=rule.floor,
-        )
-        for rule in params.gate.rules
-    ]
 
 
 def _limits(params: Params) -> ServiceLimits:

@@ -24,6 +24,7 @@ from remint.workflows.retrain_branch import TRAILERS
 
 BUNDLE: Final = "artifacts/bundle"
 MANIFEST: Final = "artifacts/manifest.json"
+METRICS: Final = "artifacts/metrics.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,7 @@ class Opponent:
 
     bundle: Path | None
     known: Mapping[str, Any] | None
+    metrics: Mapping[str, Any] | None = None  # what it was measured at when it was trained
 
 
 @contextmanager
@@ -45,7 +47,9 @@ def champion_of_registry(params: Params, directory: Path, progress: Progress) ->
     with _materialised(git, directory, champion.commit, progress) as opponent:
         assert opponent.known is not None
         yield Opponent(
-            bundle=opponent.bundle, known={**opponent.known, "tag": champion.tag, "version": champion.version}
+            bundle=opponent.bundle,
+            known={**opponent.known, "tag": champion.tag, "version": champion.version},
+            metrics=opponent.metrics,
         )
 
 
@@ -61,7 +65,25 @@ def _materialised(git: Git, directory: Path, rev: str, progress: Progress) -> It
     with tempfile.TemporaryDirectory(prefix="remint-gate-") as scratch:
         dvc = Dvc(directory, progress=progress)
         bundle = dvc.materialise(git, rev, BUNDLE, Path(scratch) / "champion")
-        yield Opponent(bundle=bundle, known={"tag": None, "version": None, "bundle": _bundle_of(git, rev, bundle)})
+        known = {"tag": None, "version": None, "bundle": _bundle_of(git, rev, bundle)}
+        yield Opponent(bundle=bundle, known=known, metrics=recorded_metrics(git, rev))
+
+
+def recorded_metrics(git: Git, rev: str) -> dict[str, Any] | None:
+    """``artifacts/metrics.json`` as the evaluate stage wrote it at ``rev``; None where it is not there.
+
+    Raises DocumentError where it is not a JSON object.
+    """
+    text = git.show(rev, METRICS)
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise DocumentError("not a JSON object", where=f"{rev}:{METRICS}")
+    return found
 
 
 def _bundle_of(git: Git, rev: str, bundle: Path) -> str:

@@ -15,7 +15,7 @@ from remint.adapters.frames import DataFile, read_data_file, read_metadata, read
 from remint.config import Params
 from remint.core.golden import parse_golden
 from remint.core.recency import weights
-from remint.core.rows import LabelledRows
+from remint.core.rows import LabelledRows, objects
 from remint.core.split import SplitPolicy, Splits, split
 from remint.errors import ConfigError, DataError
 
@@ -57,7 +57,7 @@ def prepare(params: Params, directory: Path) -> None:
         splits = dataclasses.replace(
             splits, train=dataclasses.replace(splits.train, weight=weights(splits.train, half_life.of))
         )
-    sides = {**_sides(splits), "golden": golden}
+    sides = {**_sides(splits), "golden": _with_sensitive(golden, data.rows)}
     for name, rows in sides.items():
         write_rows(directory / PREPARED / f"{name}.parquet", rows)
     summary = {
@@ -138,6 +138,20 @@ def check_pin(requirements: Path, *, installed: str) -> None:
             where=where,
             hint=f"install the pinned one, or change the pin to {installed} and retrain",
         )
+
+
+def _with_sensitive(golden: LabelledRows, data: LabelledRows) -> LabelledRows:
+    """The golden rows with the sensitive values of the data rows that they were drawn from, for slices.
+
+    The golden file holds features and labels alone. Where the data rows of equal features differ, the value is missing.
+    """
+    found = {}
+    for name, values in data.sensitive.items():
+        known: dict[str, str | None] = {}
+        for key, value in zip(data.keys.tolist(), values.tolist(), strict=True):
+            known[key] = value if known.setdefault(key, value) == value else None
+        found[name] = objects([known.get(key) for key in golden.keys.tolist()])
+    return dataclasses.replace(golden, sensitive=found)
 
 
 def _sides(splits: Splits) -> dict[str, LabelledRows]:

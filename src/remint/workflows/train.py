@@ -35,15 +35,15 @@ _ESTIMATOR: Final = "params.yaml: train.estimator"
 _SIDES: Final = ("train", "held_out", "test", "fresh", "golden")
 
 
-def train(params: Params, directory: Path) -> None:
-    """Fit ``train.estimator`` on the training rows and write ``artifacts/bundle/``.
+def train(params: Params, directory: Path, *, output: Path | None = None) -> None:
+    """Fit ``train.estimator`` on the training rows and write ``artifacts/bundle/``, or ``bundle/`` in ``output``.
 
     With several candidates or earlier champions, the one that does best on the newest training rows; see ``selection``.
     Nothing of the bundle depends on the time, the host or the number of processors: training twice from the same
     commit and data gives the same bytes. Raises ConfigError where the estimator cannot be had, DataError where the
     rows cannot be learned from, BundleError where the model cannot be stored.
     """
-    prepared = directory / PREPARED
+    prepared, artifacts = directory / PREPARED, output or directory / ARTIFACTS
     features = params.task.features
     rows = {side: read_rows(prepared / f"{side}.parquet", features) for side in ("train", "held_out", "golden")}
     schema = Schema(
@@ -79,7 +79,7 @@ def train(params: Params, directory: Path) -> None:
         code = b"".join(sorted({source_of(recipe.make) for recipe in ways}))
         metadata = _metadata(params, made, reference, directory, code=code, choice=selected.record)
         write_bundle(
-            directory / BUNDLE,
+            artifacts / BUNDLE.name,
             model=made.model,
             schema=made.schema,
             reference=reference,
@@ -88,7 +88,7 @@ def train(params: Params, directory: Path) -> None:
             trusted_types=params.train.trusted_types,
         )
     for name in (REFERENCE, METADATA, MANIFEST):  # git-tracked: what check and gate read at a tag, without DVC
-        shutil.copyfile(directory / BUNDLE / name, directory / ARTIFACTS / name)
+        shutil.copyfile(artifacts / BUNDLE.name / name, artifacts / name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
