@@ -19,6 +19,8 @@ examples:
 
 One pull request a pipeline, from remint/retrain/<pipeline>: opened, brought up to date, closed when the base has its
 model already. Who closes it refuses that data: with the same data it is not opened again. Repeat it at will.
+Where the champion or the rules changed since the gate ran, it runs anew. With pull_request.auto_merge: on_pass a gate
+that passed is left to the forge to merge; where it cannot be, all else is done and the exit code is 2.
 The token is REMINT_TOKEN, else GITHUB_TOKEN; it needs contents, pull-requests and statuses: write.
 """
 
@@ -62,4 +64,6 @@ def run(args: argparse.Namespace) -> int:
     would = " (dry run: nothing was sent)" if args.dry_run else ""
     stderr.print(f"Pull request{place} {words[result.action]}{would}", markup=False)
     emit_json(result.to_json(), output=args.output, as_json=args.json or args.dry_run)
+    if result.blocked is not None:
+        raise result.blocked
     return ExitCode.ANSWERED

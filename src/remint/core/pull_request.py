@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from remint.core.document import parse_time
 from remint.core.gate import weighs
-from remint.core.markdown import escape, table
+from remint.core.markdown import clean, escape, table
 from remint.core.report import MAX_CHARACTERS
 from remint.core.verdict import Verdict, finding_verdict
 
@@ -22,6 +22,8 @@ _LINE: Final = re.compile(
     r"inputs=(?P<inputs>sha256:[0-9a-f]{64})(?P<superseded> superseded)? -->"
 )
 _MOST_RUNS: Final = 50
+_MOST_COMMANDS: Final = 30
+_LONGEST_STATUS: Final = 140  # characters, which is what GitHub takes
 _MARKS: Final = {Verdict.PASS: "✅ pass", Verdict.INCONCLUSIVE: "❔ inconclusive", Verdict.FAIL: "❌ fail"}
 
 
@@ -89,9 +91,16 @@ def story_marker(pipeline: str) -> str:
     return f"<!-- remint:story pipeline={pipeline} -->"
 
 
-def story(pipeline: str, runs: Sequence[Mapping[str, Any]], *, note: str | None = None) -> str:
-    """The runs of a pull request: the ledger's ``pull_request`` entries, oldest first in, newest first out.
+def story(
+    pipeline: str,
+    runs: Sequence[Mapping[str, Any]],
+    *,
+    commands: Sequence[Mapping[str, Any]] = (),
+    note: str | None = None,
+) -> str:
+    """The runs of a pull request and the commands in its comments, oldest first in, newest first out.
 
+    ``runs`` are the ledger's ``pull_request`` and ``gate`` entries, ``commands`` its ``command`` entries with ``at``.
     ``note`` is a sentence of ours that stands on top: it is Markdown already.
     """
     shown = list(reversed(runs))[:_MOST_RUNS]
@@ -113,7 +122,32 @@ def story(pipeline: str, runs: Sequence[Mapping[str, Any]], *, note: str | None 
         parts.append(table(["decided (UTC)", "gate", "bundle", "commit", "why", "run"], rows))
     if len(runs) > len(shown):
         parts.append(f"_{len(runs) - len(shown)} earlier runs: `remint ledger`._")
+    if commands:
+        parts += _answers(commands)
     return "\n\n".join(parts) + "\n"
+
+
+def note_of(body: str) -> str | None:
+    """The note that stands on top of a story, as ``story`` was given it."""
+    lines = body.replace("\r\n", "\n").split("\n")[:8]
+    return next((line.removeprefix("> ") for line in lines if line.startswith("> ")), None)
+
+
+def _answers(commands: Sequence[Mapping[str, Any]]) -> list[str]:
+    shown = list(reversed(commands))[:_MOST_COMMANDS]
+    rows = [
+        (
+            parse_time(command["at"]).strftime("%Y-%m-%d %H:%M"),
+            escape(command["by"], longest=60),
+            escape(command["command"], longest=200),
+            escape(command["answer"], longest=400),
+        )
+        for command in shown
+    ]
+    parts = ["**Commands in comments**", table(["answered (UTC)", "by", "command", "answer"], rows)]
+    if len(commands) > len(shown):
+        parts.append(f"_{len(commands) - len(shown)} earlier commands: `remint ledger`._")
+    return parts
 
 
 def short(bundle: str) -> str:
@@ -129,11 +163,20 @@ def status_context(pipeline: str) -> str:
 
 
 def status_description(gate: Mapping[str, Any]) -> str:
-    """At most 140 characters, which is what GitHub takes."""
+    """The gate's verdict, against whom, and what stopped it."""
     champion = gate["champion"]
     against = "no champion yet" if champion is None else f"against {champion['tag']}"
     verdict = Verdict(gate["verdict"])
     worst = [f["rule"] for f in gate["findings"] if weighs(f["rule"], finding_verdict(f["verdict"])) is verdict]
     failed = [] if verdict is Verdict.PASS else worst
-    text = f"Gate {verdict.value}, {against}" + (f": {', '.join(failed)}" if failed else "")
-    return text if len(text) <= 140 else f"{text[:139]}…"
+    return fitted(f"Gate {verdict.value}, {against}" + (f": {', '.join(failed)}" if failed else ""))
+
+
+def stale_description(changed: Sequence[str]) -> str:
+    """While the gate runs anew."""
+    return fitted(f"stale: {'; '.join(changed)}")
+
+
+def fitted(text: str) -> str:
+    """One clean line, as long as a commit status may be."""
+    return clean(text, longest=_LONGEST_STATUS)

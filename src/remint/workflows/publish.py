@@ -1,4 +1,4 @@
-"""A retrain becomes a pull request: data, then git, then the pull request, then its comment, then the gate's status.
+"""A retrain becomes a pull request: data, git, the pull request, then what its page says by the gate that holds now.
 
 Each step looks before it acts, so a run that was killed anywhere and is repeated ends in one pull request, one comment
 and one status. What is remembered stands in the pull request itself and in the ledger.
@@ -7,41 +7,30 @@ and one status. What is remembered stands in the pull request itself and in the 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from remint.adapters.dvc import WORKTREES, Dvc, Progress, inputs_id
-from remint.adapters.forge import CommitStatus, Forge, PullRequest, PullState, Rehearsal, StatusState
-from remint.adapters.git import ORIGIN, Git
+from remint.adapters.dvc import WORKTREES, Dvc, Progress
+from remint.adapters.forge import Forge, PullRequest, PullState, Rehearsal
+from remint.adapters.git import Git
 from remint.adapters.ledger import Ledger
 from remint.adapters.lock import hold
-from remint.adapters.registry import champion as find_champion
 from remint.config import load_params, parse_params
 from remint.core.document import DocumentKind, unseal
-from remint.core.ledger import LedgerEntry, LedgerEvent, RetrainOutcome, refuse_frozen
-from remint.core.pull_request import (
-    Proposal,
-    body,
-    read_proposal,
-    same_text,
-    status_context,
-    status_description,
-)
-from remint.core.verdict import Verdict
+from remint.core.ledger import LedgerEntry, LedgerEvent, RetrainOutcome, frozen, refuse_frozen
+from remint.core.pull_request import Proposal, body, read_proposal
+from remint.core.report_head import pull_title
 from remint.errors import ConfigError, DataError, LockedError, ServiceError, UsageError
-from remint.workflows.approval import open_pull, runs_of, tell
+from remint.workflows.auto_merge import PageCase
+from remint.workflows.place import bundle_at
+from remint.workflows.pull_page import is_ours, open_pull, tell, write_text
+from remint.workflows.recheck import Rechecked, RecheckRequest, hold_back, settle_pull
+from remint.workflows.recorded_gate import champion_now, newest_gate, proposal_of, tip_of
 from remint.workflows.retrain_branch import RetrainBranch
-
-_MANIFEST: Final = "artifacts/manifest.json"
-_STATES: Final = {
-    Verdict.PASS: StatusState.SUCCESS,
-    Verdict.FAIL: StatusState.FAILURE,
-    Verdict.INCONCLUSIVE: StatusState.ERROR,  # no answer, which blocks a merge as well
-}
 
 
 class Action(StrEnum):
@@ -78,6 +67,8 @@ class PublishResult:
     commit: str | None = None
     bundle: str | None = None
     verdict: str | None = None
+    auto_merge: str | None = None
+    blocked: ConfigError | None = None  # what stands in the way of an auto-merge that params.yaml asks for
     calls: tuple[dict[str, Any], ...] = ()  # with dry_run: what would have been sent
 
     def to_json(self) -> dict[str, Any]:
@@ -91,6 +82,8 @@ class PublishResult:
             "commit": self.commit,
             "bundle": self.bundle,
             "verdict": self.verdict,
+            "auto_merge": self.auto_merge,
+            "blocked": None if self.blocked is None else str(self.blocked),
         }
         return {**document, "calls": list(self.calls)} if self.calls else document
 
@@ -114,6 +107,7 @@ class _Publication:
     """The state of one publication; made and used once."""
 
     def __init__(self, directory: Path, git: Git, request: PublishRequest, run: Mapping[str, Any], lock: int) -> None:
+        self.directory = directory
         self.git = git
         self.request = request
         self.run = run
@@ -136,11 +130,11 @@ class _Publication:
 
     def _publish(self) -> PublishResult:
         commit = str(self.run["commit"])
-        refuse_frozen(self.ledger.entries(), what="publishing", where=self.ledger.branch)
+        self._refuse_frozen()
         decision, gate, report = self._evidence()
         self._prove_branch(commit)
         self._prove_data(commit)
-        proposal = self._proposal(commit)
+        proposal = proposal_of(self.git, self.pipeline, commit)
         known = open_pull(self.forge, self.branch.name)
         base = known.base if known else self.request.base or self.forge.repository().default_branch
         if self._superseded(commit, proposal.bundle, base):
@@ -148,11 +142,41 @@ class _Publication:
         if known is None and self._is_refused(proposal):
             self.request.progress("a person closed a pull request with the same data: it stays closed")
             return self._result(Action.REFUSED, None)
-        action, pull = self._pull_request(known, base, body(report, proposal))
-        entries = self._record(pull, decision, gate)
-        tell(self.forge, self.pipeline, pull.number, runs_of(entries, pull.number))
-        self._status(commit, pull, gate)
-        return self._result(action, pull, verdict=str(gate["verdict"]))
+        entries = self.ledger.entries()
+        newest = newest_gate(self.ledger, entries, proposal.bundle)
+        if newest is not None and newest.report is not None:  # it may have run anew since the retrain
+            gate, report = dict(newest.gate), newest.report
+        action, pull = self._pull_request(known, base, title=pull_title(decision, gate), text=body(report, proposal))
+        pull = replace(pull, commit=commit)  # what was proved, whatever the forge has noticed yet
+        self._record(pull, entries, decision, gate)
+        asked = RecheckRequest(
+            clock=self.request.clock,
+            dry_run=self.request.dry_run,
+            run_url=self.request.run_url,
+            progress=self.request.progress,
+        )
+        settled = settle_pull(self.directory, self.git, self.pipeline, pull, asked, self.forge)
+        if action is Action.UNCHANGED and settled.written:
+            action = Action.UPDATED
+        return self._result(action, pull, settled)
+
+    def _refuse_frozen(self) -> None:
+        """The page says so as well, in case a merge is waiting for its status."""
+        entries = self.ledger.entries()
+        brake = frozen(entries)
+        if brake is not None:
+            known = open_pull(self.forge, self.branch.name)
+            if known is not None:
+                case = PageCase(
+                    forge=self.forge,
+                    ledger=self.ledger,
+                    entries=entries,
+                    pull=known,
+                    now=self.request.clock(),
+                    dry_run=self.request.dry_run,
+                )
+                hold_back(case, brake, run_url=self.request.run_url)
+            refuse_frozen(entries, what="publishing", where=self.ledger.branch)
 
     def _nothing_new(self) -> PublishResult:
         """dvc.lock stays as it is, so nothing is opened; what is open may have become needless by that."""
@@ -160,8 +184,9 @@ class _Publication:
         if known is None:
             return self._result(Action.NONE, None)
         commit = self.branch.check()
-        proposal = None if commit is None else self._proposal(commit)
-        if commit is None or proposal is None or not self._superseded(commit, proposal.bundle, known.base):
+        if commit is None or not self._superseded(
+            commit, proposal_of(self.git, self.pipeline, commit).bundle, known.base
+        ):
             return self._result(Action.UNCHANGED, known)
         return self._close(known)
 
@@ -213,26 +238,28 @@ class _Publication:
         finally:
             self.git.remove_worktree(place)
 
-    def _pull_request(self, known: PullRequest | None, base: str, text: str) -> tuple[Action, PullRequest]:
+    def _pull_request(
+        self, known: PullRequest | None, base: str, *, title: str, text: str
+    ) -> tuple[Action, PullRequest]:
         if known is None:
-            title = f"Retrain {self.pipeline}"
             return Action.CREATED, self.forge.create_pull(head=self.branch.name, base=base, title=title, body=text)
-        ours = read_proposal(known.body, self.pipeline) is not None or known.author == self.forge.whoami()
-        if not ours:
-            self.request.progress(f"{known.url} was opened by {known.author}: its text stays, the comment tells")
+        if not is_ours(self.forge, known, self.pipeline):
             return Action.UNCHANGED, known
-        if same_text(known.body, text):
-            return Action.UNCHANGED, known
-        return Action.UPDATED, self.forge.update_pull(known.number, body=text)
+        pull, written = write_text(self.forge, known, title=title, body=text)
+        return Action.UPDATED if written else Action.UNCHANGED, pull
 
     def _record(
-        self, pull: PullRequest, decision: Mapping[str, Any], gate: Mapping[str, Any]
-    ) -> tuple[LedgerEntry, ...]:
-        """The ledger's entries with the one of this run in this pull request, which is written once."""
+        self,
+        pull: PullRequest,
+        entries: Sequence[LedgerEntry],
+        decision: Mapping[str, Any],
+        gate: Mapping[str, Any],
+    ) -> None:
+        """That the run is shown in this pull request, written once."""
         run_id = str(self.run["run_id"])
-        entries = self.ledger.entries()
-        if any(run["run_id"] == run_id for run in runs_of(entries, pull.number)):
-            return entries
+        shown = (e for e in entries if e.event is LedgerEvent.PULL_REQUEST and e.data["number"] == pull.number)
+        if any(entry.run_id == run_id for entry in shown):
+            return
         data = {
             "number": pull.number,
             "url": pull.url,
@@ -244,58 +271,21 @@ class _Publication:
             "created_at": decision["created_at"],
             "summary": decision["summary"],
         }
-        entry = LedgerEntry(at=self.request.clock(), event=LedgerEvent.PULL_REQUEST, run_id=run_id, data=data)
         if not self.request.dry_run:
+            entry = LedgerEntry(at=self.request.clock(), event=LedgerEvent.PULL_REQUEST, run_id=run_id, data=data)
             self.ledger.append(entry)
-        return (*entries, entry)
-
-    def _status(self, commit: str, pull: PullRequest, gate: Mapping[str, Any]) -> None:
-        wanted = CommitStatus(
-            context=status_context(self.pipeline),
-            state=_STATES[Verdict(gate["verdict"])],
-            description=status_description(gate),
-            url=self.request.run_url or (pull.url if pull.url.startswith("http") else None),
-        )
-        there = self.forge.status(commit, wanted.context)
-        if there is None or (there.state, there.description) != (wanted.state, wanted.description):
-            self.forge.set_status(commit, wanted)
 
     # -- what is not opened, and what is closed ------------------------------------------------------------------------
 
-    def _proposal(self, commit: str) -> Proposal:
-        lock = self.git.show(commit, "dvc.lock")
-        if lock is None:
-            raise DataError("has no dvc.lock", where=commit[:12])
-        run_id = self.git.run("log", "-1", "--format=%(trailers:key=Remint-Run,valueonly,separator=%x2C)", commit)
-        bundle = self._bundle(commit)
-        if bundle is None:
-            raise DataError(f"has no {_MANIFEST}", where=commit[:12])
-        return Proposal(pipeline=self.pipeline, run_id=run_id, bundle=bundle, inputs=inputs_id(lock))
-
-    def _bundle(self, commit: str) -> str | None:
-        content = self.git.show(commit, _MANIFEST)
-        try:
-            return None if content is None else str(json.loads(content)["id"])
-        except (ValueError, LookupError, TypeError):
-            raise DataError("is no manifest", where=f"{commit[:12]}:{_MANIFEST}") from None
-
     def _superseded(self, commit: str, bundle: str, base: str) -> bool:
         """Whether the base, or the champion, has this bundle already, or the base has learned from newer data."""
-        git, name = self.git, f"refs/heads/{base}"
-        if git.has_origin:
-            tip = git.remote_ref(name)
-            if tip is not None:
-                git.fetch(f"+{name}:refs/remotes/{ORIGIN}/{base}")
-        else:
-            tip = git.ref(name)
-        if tip is None:
-            raise ConfigError("there is no such branch", where=base, hint="--base names the one to merge into")
-        if git.succeeds("merge-base", "--is-ancestor", commit, tip) or self._bundle(tip) == bundle:
+        tip = tip_of(self.git, base)
+        if self.git.succeeds("merge-base", "--is-ancestor", commit, tip) or bundle_at(self.git, tip) == bundle:
             return True
         if self._learned(tip) > self._learned(commit):
             return True
-        champion = find_champion(git, self.pipeline)
-        return champion is not None and self._bundle(champion.commit) == bundle
+        champion = champion_now(self.git, self.pipeline)
+        return champion is not None and champion["bundle"] == bundle
 
     def _learned(self, commit: str) -> int:
         """The newest feedback that this commit was trained with; -1 where the pipeline is not there yet."""
@@ -336,10 +326,11 @@ class _Publication:
             marked = known.body.replace(told.line(), replace(told, superseded=True).line())
             self.forge.update_pull(known.number, body=marked)
         note = f"Closed: `{known.base}` has this model, or newer data, already."
-        tell(self.forge, self.pipeline, known.number, runs_of(self.ledger.entries(), known.number), note=note)
+        tell(self.forge, self.pipeline, known.number, self.ledger.entries(), note=note)
         return self._result(Action.CLOSED, self.forge.close_pull(known.number))
 
-    def _result(self, action: Action, pull: PullRequest | None, *, verdict: str | None = None) -> PublishResult:
+    def _result(self, action: Action, pull: PullRequest | None, settled: Rechecked | None = None) -> PublishResult:
+        verdict = None if settled is None else settled.verdict
         return PublishResult(
             action=action,
             pipeline=self.pipeline,
@@ -348,7 +339,9 @@ class _Publication:
             url=None if pull is None else pull.url,
             commit=self.run.get("commit"),
             bundle=self.run.get("bundle"),
-            verdict=verdict,
+            verdict=None if verdict is None else verdict.value,
+            auto_merge=None if settled is None else settled.auto_merge,
+            blocked=None if settled is None else settled.blocked,
             calls=tuple(self.forge.calls) if isinstance(self.forge, Rehearsal) else (),
         )
 

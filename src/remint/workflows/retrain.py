@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,11 +19,9 @@ from typing import Any, Final
 from remint.adapters.dvc import WORKTREES, Dvc, Progress
 from remint.adapters.files import write_atomically
 from remint.adapters.forge import Forge, Rehearsal
-from remint.adapters.git import HOOKLESS, Git
+from remint.adapters.git import Git
 from remint.adapters.ledger import Ledger
 from remint.adapters.lock import hold
-from remint.adapters.params_file import write_earlier, write_until
-from remint.adapters.registry import champion as find_champion
 from remint.adapters.usage import usage
 from remint.config import Params, load_params
 from remint.core.document import DocumentKind, format_time, parse_time, seal, unseal
@@ -32,22 +29,28 @@ from remint.core.ledger import (
     LedgerEntry,
     LedgerEvent,
     RetrainOutcome,
-    acceptances,
     is_run_id,
     refuse_frozen,
     running_retrain,
     settled,
 )
-from remint.errors import ConfigError, DataError, LockedError, RemintError, ServiceError, UsageError
+from remint.core.report import FULL_REPORT, Image
+from remint.errors import ConfigError, DataError, LockedError, RemintError, UsageError
+from remint.workflows import retrain_steps as steps
 from remint.workflows.approval import refuse_to_replace_approved
-from remint.workflows.earlier import earlier_champions
-from remint.workflows.feedback import FeedbackSource, export_feedback
-from remint.workflows.gate import run_gate
-from remint.workflows.report import render_report
-from remint.workflows.retrain_branch import TRAILERS, RetrainBranch
+from remint.workflows.changes import SUMMARY, ReproLog, collect_changes, read_base
+from remint.workflows.feedback import FeedbackSource
+from remint.workflows.report import render_both
+from remint.workflows.report_images import publish_images
+from remint.workflows.retrain_branch import RetrainBranch
+from remint.workflows.retrain_steps import BUNDLE
 
-BUNDLE: Final = "artifacts/bundle"
-FILES: Final = ("decision.json", "gate.json", "report.md", "run.json")
+__all__ = ["BUNDLE", "FILES", "RetrainRequest", "RetrainResult", "retrain"]
+
+FILES: Final = ("decision.json", "gate.json", "changes.json", "report.md", FULL_REPORT, "run.json")
+
+Json = Mapping[str, Any]
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -170,7 +173,10 @@ class _Run:
     def _refuse_approved(self) -> None:
         if self.request.forge is not None and self.request.push:
             forge = Rehearsal(self.request.forge) if self.request.dry_run else self.request.forge
-            refuse_to_replace_approved(forge, self.ledger, self.branch.name)
+            asked_at = parse_time(self.decision["created_at"])
+            refuse_to_replace_approved(
+                forge, self.ledger, self.branch.name, asked_at=asked_at, now=self.request.clock()
+            )
 
     def _refuse_second(self, entries: Sequence[LedgerEntry]) -> None:
         if settled(entries, str(self.decision["id"])) is not None:
@@ -204,18 +210,31 @@ class _Run:
         place = self.git.common_dir / WORKTREES / f"retrain-{self.pipeline}"
         try:
             tree = self.git.add_worktree(place, self.base)
-            dvc = Dvc(tree.path, progress=self.request.progress, keep_open=self.dvc.keep_open)
+            log = ReproLog(self.request.progress)
+            dvc = Dvc(tree.path, progress=log, keep_open=self.dvc.keep_open)
             dvc.share_cache_with(self.dvc)
             params = load_params(tree.path / "params.yaml")  # of the commit, whatever the user's checkout says
+            before = read_base(tree, tree.path, self.base)
             self._reproduce(params, tree, dvc)
+            stages = log.stages()
             if tree.show(self.base, "dvc.lock") == (tree.path / "dvc.lock").read_bytes():
                 return self._finish(RetrainOutcome.UNCHANGED, {})
-            manifest = _read_json(tree.path / "artifacts" / "manifest.json")
+            manifest = steps.read_json(tree.path / "artifacts" / "manifest.json")
+            changes = collect_changes(
+                before,
+                tree.path,
+                params,
+                stages=stages,
+                run_id=self.run_id,
+                now=self.request.clock(),
+                parents=[str(self.decision["id"])],
+            )
             if self.request.push:
-                self._publish_data(dvc)
-            commit = self._commit(tree, dvc, bundle=str(manifest["id"]))
+                steps.publish_data(dvc)
+            bundle = str(manifest["id"])
+            commit = steps.commit(tree, dvc, pipeline=self.pipeline, decision=self.decision, bundle=bundle)
             gate = self._gate(params, tree.path)
-            report = self._report(tree.path, gate)
+            texts = self._texts(params, tree.path, gate, changes)
             refuse_frozen(self.ledger.entries(), what="publishing", where=self.ledger.branch)  # pulled while it trained
             self._refuse_approved()  # while we trained
             self.branch.publish(commit)
@@ -224,88 +243,60 @@ class _Run:
         facts = {
             "branch": self.branch.name,
             "commit": commit,
-            "bundle": manifest["id"],
+            "bundle": bundle,
             "gate": {"id": gate["id"], "verdict": gate["verdict"]},
         }
-        return self._finish(RetrainOutcome.PUBLISHED, facts, gate=gate, report=report)
+        return self._finish(RetrainOutcome.PUBLISHED, facts, gate=gate, texts=texts)
 
     def _reproduce(self, params: Params, tree: Git, dvc: Dvc) -> None:
-        """Feedback up to ``until`` into the tracked file, what competes into params.yaml, then ``dvc repro``."""
-        until = self.decision["until"]
-        feedback = params.prepare.feedback
-        tracked = tree.run("ls-files", "--", "*.dvc").splitlines()
-        # An older decision than what was learned already takes nothing back.
-        if int(until["sequence"]) > params.prepare.until.sequence:
-            tracked = [path for path in tracked if path != f"{feedback}.dvc"]
-            curated = export_feedback(
-                params,
-                tree.path,
-                self.request.source(),
-                until=int(until["sequence"]),
-                output=tree.path / feedback,
-            )
-            self.request.progress(
-                f"feedback: {curated.kept.rows} rows, put aside {curated.quarantine_counts or 'none'}"
-            )
-            write_until(tree.path / "params.yaml", sequence=int(until["sequence"]), arrived_at=until.get("arrived_at"))
-            dvc.add(feedback)
-        if tracked:
-            dvc.pull(*tracked)
-        earlier = earlier_champions(self.git, self.pipeline, count=params.train.earlier_champions)
-        if earlier != params.train.earlier:
-            write_earlier(tree.path / "params.yaml", [champion.model_dump() for champion in earlier])
-        if earlier:
-            self.request.progress(f"earlier champions compete: {', '.join(champion.tag for champion in earlier)}")
-        dvc.repro()
-
-    def _publish_data(self, dvc: Dvc) -> None:
-        dvc.push()
-        missing = dvc.not_in_remote()
-        if missing:
-            raise ServiceError(f"dvc push left {len(missing)} behind, such as {missing[0]}", where="DVC remote")
-
-    def _commit(self, tree: Git, dvc: Dvc, *, bundle: str) -> str:
-        """The commit of this run; the same decision on the same base gives the same id."""
-        tree.run("add", "--update", "--", ".")
-        candidates = ["dvc.lock", *dvc.outputs()]
-        candidates += tree.run("ls-files", "--others", "--exclude-standard", "--", "*.dvc", "*.gitignore").splitlines()
-        ignored = {path for path in candidates if tree.succeeds("check-ignore", "--quiet", "--", path)}
-        tree.run("add", "--", *(path for path in candidates if path not in ignored))
-        values = (self.run_id, self.decision["id"], bundle)
-        trailers = "\n".join(f"{key}: {value}" for key, value in zip(TRAILERS, values, strict=True))
-        message = f"Retrain {self.pipeline}\n\n{self.decision['summary']}\n\n{trailers}\n"
-        at = format_time(parse_time(self.decision["created_at"]))
-        dates = {"GIT_AUTHOR_DATE": at, "GIT_COMMITTER_DATE": at}
-        environment = {**tree.identity, **dates}
-        tree.run(*HOOKLESS, "commit", "--quiet", "--file=-", stdin=message.encode(), env=environment)
-        return tree.head()
+        steps.reproduce(
+            params,
+            self.git,
+            tree,
+            dvc,
+            until=self.decision["until"],
+            source=self.request.source,
+            say=self.request.progress,
+        )
 
     def _gate(self, params: Params, directory: Path) -> dict[str, Any]:
-        champion = find_champion(self.git, self.pipeline)
-        known: dict[str, Any] | None = None
-        self.request.progress(f"gate: against {champion.tag if champion else 'the declared floors'}")
-        with tempfile.TemporaryDirectory(prefix="remint-gate-") as scratch:
-            bundle = None
-            if champion is not None:
-                bundle = self.dvc.materialise(self.git, champion.commit, BUNDLE, Path(scratch) / "champion")
-                manifest = _read_json(bundle / "manifest.json")
-                known = {"tag": champion.tag, "version": champion.version, "bundle": manifest["id"]}
-            return run_gate(
-                params,
-                directory=directory,
-                champion_bundle=bundle,
-                champion=known,
-                acceptances=acceptances(self.ledger.entries(), self.run_id),
-                now=self.request.clock(),
-                parents=[str(self.decision["id"])],
-            )
+        return steps.gate(
+            params,
+            self.git,
+            self.dvc,
+            directory,
+            ledger=self.ledger,
+            decision=self.decision,
+            now=self.request.clock(),
+            say=self.request.progress,
+        )
 
-    def _report(self, directory: Path, gate: Mapping[str, Any]) -> str:
-        return render_report(
+    def _texts(self, params: Params, directory: Path, gate: Json, changes: Json) -> dict[str, str]:
+        """The files of a retrain that made a model; the full report only where the short one leaves parts out."""
+        images, note = self._images(params, gate)
+        report, full = render_both(
             decision=self.decision,
             gate=gate,
-            metadata=_read_json(directory / "artifacts" / "metadata.json"),
-            summary=_read_json(directory / "artifacts" / "prepared" / "summary.json"),
+            metadata=steps.read_json(directory / "artifacts" / "metadata.json"),
+            summary=steps.read_json(directory / SUMMARY),
+            changes=changes,
+            history=steps.earlier_gates(self.ledger, run_id=self.run_id),
+            images=images,
+            images_note=note,
+            params=params,
+        )
+        texts = {"gate.json": steps.dump_json(gate), "changes.json": steps.dump_json(changes), "report.md": report}
+        return texts if full is None else {**texts, FULL_REPORT: full}
+
+    def _images(self, params: Params, gate: Json) -> tuple[Sequence[Image], str | None]:
+        if not params.pull_request.images:
+            return (), None
+        return publish_images(
+            self.git,
+            self.request.forge if self.request.push else None,
+            gate=gate,
+            decision=self.decision,
+            now=self.request.clock(),
         )
 
     # -- after -------------------------------------------------------------------------------------------------------
@@ -315,18 +306,20 @@ class _Run:
         outcome: RetrainOutcome,
         facts: Mapping[str, Any],
         *,
-        gate: Mapping[str, Any] | None = None,
-        report: str | None = None,
+        gate: Json | None = None,
+        texts: Mapping[str, str] | None = None,
     ) -> RetrainResult:
         parents = [str(self.decision["id"]), *([str(gate["id"])] if gate else [])]
         document = self._document(outcome, facts, parents)
-        texts = {"decision.json": _dump(self.decision), "run.json": _dump(document)}
-        if gate is not None and report is not None:
-            texts |= {"gate.json": _dump(gate), "report.md": report}
-        for name, text in texts.items():
+        files = {
+            **(texts or {}),
+            "decision.json": steps.dump_json(self.decision),
+            "run.json": steps.dump_json(document),
+        }
+        for name, text in files.items():
             write_atomically(self.files / name, text)
         entry = {"decision": self.decision["id"], "outcome": outcome.value, "run": document["id"], **facts}
-        attachments = {name: text.encode() for name, text in texts.items()}
+        attachments = {name: text.encode() for name, text in files.items()}
         self._record(LedgerEvent.RETRAIN_FINISHED, entry, attachments=attachments)
         return RetrainResult(document=document, files=self.files)
 
@@ -347,7 +340,7 @@ class _Run:
         document = self._document(RetrainOutcome.FAILED, {"error": reason}, [str(self.decision["id"])])
         facts = {"decision": self.decision["id"], "outcome": RetrainOutcome.FAILED.value, "error": reason}
         try:
-            write_atomically(self.files / "run.json", _dump(document))
+            write_atomically(self.files / "run.json", steps.dump_json(document))
             self._record(LedgerEvent.RETRAIN_FINISHED, facts)
         except (RemintError, OSError) as second:
             _LOG.warning("the failure could not be recorded: %s", second)
@@ -378,19 +371,3 @@ class _Run:
     ) -> None:
         entry = LedgerEntry(at=self.request.clock(), event=event, run_id=self.run_id, data=data)
         self.ledger.append(entry, attachments=attachments, guard=guard)
-
-
-def _dump(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError("the pipeline did not write it", where=str(path), hint="is it an output in dvc.yaml?") from None
-    except ValueError:
-        raise DataError("not JSON", where=str(path)) from None
-    if not isinstance(document, dict):
-        raise DataError("not a JSON object", where=str(path))
-    return document
