@@ -15,7 +15,7 @@ from remint.adapters.ledger import Ledger
 from remint.adapters.registry import assign, champion, load_registry, register
 from remint.core.ledger import LedgerEntry, LedgerEvent
 from remint.core.registry import Version
-from remint.errors import ConfigError, DocumentError, LockedError, ServiceError
+from remint.errors import ConfigError, DocumentError, LockedError, PermissionDeniedError, ServiceError
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 RUN = "churn-20261121T040000Z-1a2b3c"
@@ -129,6 +129,16 @@ def test_a_forced_push_overwrites_only_what_was_seen(clones: tuple[Path, Path]) 
         Git(second).push(theirs, ref, lease=None, force=True)
     Git(second).push(theirs, ref, lease=mine, force=True)
     assert Git(first).remote_ref(ref) == theirs
+
+
+def test_a_push_that_a_rule_forbids_says_what_is_missing_and_is_not_tried_again(clones: tuple[Path, Path]) -> None:
+    first, _ = clones
+    hook = first.parent / "origin.git" / "hooks" / "update"
+    hook.write_text("#!/bin/sh\necho 'GH006: protected branch update failed' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(PermissionDeniedError, match="contents: write") as refused:
+        Git(first).push(commit(first), "refs/heads/main")
+    assert refused.value.exit_code == 2
 
 
 # -- the ledger ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from remint.core.registry import Tag
-from remint.errors import ConfigError, ServiceError, ShallowCloneError
+from remint.errors import ConfigError, PermissionDeniedError, ServiceError, ShallowCloneError
 
 ORIGIN: Final = "origin"
 ZERO: Final = "0" * 40
@@ -205,7 +205,7 @@ class Git:
         """Set origin's full ref ``name`` to ``commit``.
 
         Without ``force`` only forwards; with it, only from ``lease`` (None: the ref must not exist), compare-and-swap.
-        Raises PushRejected where the ref moved, ServiceError for everything else.
+        Raises PushRejected where the ref moved, PermissionDeniedError where we may not, ServiceError for everything else.
         """
         options = [f"--force-with-lease={name}:{lease or ''}"] if force else []
         # DVC's pre-push hook would push data again; the caller has done that and proved it.
@@ -218,7 +218,11 @@ class Git:
         races = ("fetch first", "non-fast-forward", "stale info", "already exists", "cannot lock ref", "incorrect old")
         if any(race in line or race.encode() in answer.stderr for race in races):
             raise PushRejected(line)
-        raise ServiceError(f"git push failed: {line.split(chr(9))[-1] or _last_line(answer.stderr)}", where=ORIGIN)
+        said = line.split(chr(9))[-1] or _last_line(answer.stderr)
+        if _may_not_write(f"{said} {answer.stderr.decode(errors='replace')}"):
+            hint = f"the token or key needs contents: write, and a rule that lets it push {name}"
+            raise PermissionDeniedError(f"git push was refused: {said}", where=ORIGIN, hint=hint)
+        raise ServiceError(f"git push failed: {said}", where=ORIGIN)
 
     def _talk(self, *args: str) -> str:
         answer = self._call(*args)
@@ -234,6 +238,12 @@ def clean_environment() -> dict[str, str]:
 
 def _verb(args: Sequence[str]) -> str:
     return next(arg for arg in args if arg not in HOOKLESS)
+
+
+def _may_not_write(said: str) -> bool:
+    """Whether a push was refused for who we are, in the words of git over HTTP, of SSH, of GitHub and of Gitea."""
+    words = ("error: 401", "error: 403", "Permission denied", "Authentication failed", "could not read Username")
+    return any(word in said for word in (*words, "protected branch", "Write access to repository not granted"))
 
 
 def _last_line(text: bytes) -> str:
