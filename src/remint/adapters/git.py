@@ -205,7 +205,7 @@ class Git:
         """Set origin's full ref ``name`` to ``commit``.
 
         Without ``force`` only forwards; with it, only from ``lease`` (None: the ref must not exist), compare-and-swap.
-        Raises PushRejected where the ref moved, PermissionDeniedError where we may not, ServiceError for everything else.
+        Raises PushRejected where the ref moved, PermissionDeniedError where we may not, else ServiceError.
         """
         options = [f"--force-with-lease={name}:{lease or ''}"] if force else []
         # DVC's pre-push hook would push data again; the caller has done that and proved it.
