@@ -1,7 +1,8 @@
 """GitHub on a loopback port, played from its published API description, with a state of its own.
 
 Each request is checked against the description before it is answered, and each answer before it is sent: what passes
-here is what GitHub documents. The description is tests/samples/github/openapi.subset.json.
+here is what GitHub documents. The descriptions are openapi.subset.json and, of the three questions that only GraphQL
+takes, graphql.subset.graphql in tests/samples/github.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import jsonschema
+from graphql import GraphQLError, GraphQLSchema, build_schema, graphql_sync
 
-DESCRIPTION = Path(__file__).parent / "samples" / "github" / "openapi.subset.json"
+SAMPLES = Path(__file__).parent / "samples" / "github"
+DESCRIPTION = SAMPLES / "openapi.subset.json"
 ME = "github-actions[bot]"
 TOKEN = "token-of-a-test"
 AT = "2026-11-21T12:00:00Z"
@@ -72,6 +75,19 @@ def check(value: Any, schema: dict[str, Any]) -> None:
     jsonschema.Draft202012Validator(whole).validate(value)
 
 
+@cache
+def graphql_schema() -> GraphQLSchema:
+    return build_schema((SAMPLES / "graphql.subset.graphql").read_text())
+
+
+class RefusalError(GraphQLError):
+    """GraphQL answers 200 and says no in the body."""
+
+    def __init__(self, message: str, kind: str = "UNPROCESSABLE") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 @dataclass
 class Answer:
     status: int
@@ -94,6 +110,13 @@ class GitHub:
     dispatches: list[dict[str, Any]] = field(default_factory=list)
     permissions: dict[str, str] = field(default_factory=dict)
     protection: dict[str, Any] | None = None
+    rules: list[dict[str, Any]] = field(default_factory=list)
+    environments: list[dict[str, Any]] = field(default_factory=list)
+    administrator: bool = True  # the token is one's: it sees what a branch's protection asks of reviews
+    allow_auto_merge: bool = True
+    may_create_pulls: bool = True
+    token_writes: bool = False
+    workflow_state: str = "active"
     seen: list[tuple[str, str]] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     refuse: Callable[[str, str], Answer | None] = lambda method, path: None
@@ -103,16 +126,18 @@ class GitHub:
 
     @property
     def writes(self) -> list[tuple[str, str]]:
-        return [(method, path) for method, path in self.seen if method != "GET" and path != "/graphql"]
+        return [(method, path) for method, path in self.seen if method != "GET" and path != "/graphql viewer"]
 
     def answer(self, method: str, target: str, body: Any) -> Answer:
         parts = urlsplit(target)
-        self.seen.append((method, unquote(parts.path)))
-        refused = self.refuse(method, parts.path)
+        asked = re.search(r"\{ *(\w+)", body["query"]) if parts.path == "/graphql" else None
+        path = parts.path if asked is None else f"/graphql {asked[1]}"
+        self.seen.append((method, unquote(path)))
+        refused = self.refuse(method, path)
         if refused is not None:
             return refused
-        if parts.path == "/graphql":
-            return Answer(200, {"data": {"viewer": {"login": self.user}}})
+        if asked is not None:
+            return self._graphql(body)
         operation, arguments = self._operation(method, parts.path)
         query = {key: values[0] for key, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
         self._check_request(operation, query, body)
@@ -154,9 +179,70 @@ class GitHub:
             if content is not None:
                 check(answer.body, content["application/json"]["schema"])
 
+    # -- GraphQL -----------------------------------------------------------------------------------------------------
+
+    def _graphql(self, body: dict[str, Any]) -> Answer:
+        root = {
+            "viewer": {"login": self.user},
+            "enablePullRequestAutoMerge": self._enable,
+            "disablePullRequestAutoMerge": self._disable,
+        }
+        done = graphql_sync(graphql_schema(), body["query"], root, variable_values=body.get("variables"))
+        if not done.errors:
+            return Answer(200, {"data": done.data})
+        refused = done.errors[0].original_error
+        assert isinstance(refused, RefusalError), done.errors
+        return Answer(200, {"data": None, "errors": [{"type": refused.kind, "message": refused.message}]})
+
+    def _enable(self, info: Any, input: dict[str, Any]) -> dict[str, Any]:  # noqa: A002 - GraphQL's word
+        pull = self._node(input)
+        if not self.allow_auto_merge:
+            raise RefusalError("Auto merge is not allowed for this repository")
+        if input["expectedHeadOid"] != self.commit_of(pull["head"]):
+            raise RefusalError("Head sha didn't match expected OID")
+        if self._ready(pull):
+            raise RefusalError("Pull request Pull request is in clean status")
+        pull["auto_merge"] = input["mergeMethod"].lower()
+        return {"pullRequest": {"number": pull["number"]}}
+
+    def _disable(self, info: Any, input: dict[str, Any]) -> dict[str, Any]:  # noqa: A002 - GraphQL's word
+        pull = self._node(input)
+        if pull.get("auto_merge") is None:
+            raise RefusalError("Can't disable auto-merge for this pull request")
+        pull["auto_merge"] = None
+        return {"pullRequest": {"number": pull["number"]}}
+
+    def _node(self, given: dict[str, Any]) -> dict[str, Any]:
+        number = int(given["pullRequestId"].removeprefix("PR_"))
+        if number not in self.pulls:
+            raise RefusalError(
+                f"Could not resolve to a node with the global id of '{given['pullRequestId']}'", "NOT_FOUND"
+            )
+        return self.pulls[number]
+
+    def _ready(self, pull: dict[str, Any]) -> bool:
+        """Whether all that the base asks for is there, approvals included."""
+        protection = self.protection or {}
+        required = set((protection.get("required_status_checks") or {}).get("contexts", []))
+        for rule in self.rules:
+            checks = rule.get("parameters", {}).get("required_status_checks", [])
+            required |= {check["context"] for check in checks}
+        reviews = protection.get("required_pull_request_reviews") or {}
+        commit = self.commit_of(pull["head"])
+        green = {s["context"]: s["state"] == "success" for s in self.statuses if s["sha"] == commit}
+        approved = [r for r in self.reviews.get(pull["number"], []) if r["state"] == "APPROVED"]
+        enough = len(approved) >= reviews.get("required_approving_review_count", 0)
+        return enough and all(green.get(context, False) for context in required)
+
+    def settle(self) -> None:
+        """What GitHub does by itself: merge what waits for its checks and has them."""
+        for pull in self.pulls.values():
+            if pull["state"] == "open" and pull.get("auto_merge") and self._ready(pull):
+                pull |= {"state": "closed", "merged_at": AT, "auto_merge": None}
+
     # -- the operations ----------------------------------------------------------------------------------------------
 
-    def _filled(self, name: str, **facts: Any) -> dict[str, Any]:
+    def _filled(self, name: str, /, **facts: Any) -> dict[str, Any]:
         return {**example({"$ref": f"#/components/schemas/{name}"}), **facts}
 
     def _user(self, login: str) -> dict[str, Any]:
@@ -170,14 +256,24 @@ class GitHub:
         commit = self.commit_of(pull["head"]) if pull["state"] == "open" else None
         if commit:
             pull["commit"] = commit
-        head |= {"ref": pull["head"], "sha": pull["commit"], "repo": {**repo, "id": pull.get("fork", 1)}}
+        home = pull.get("fork", 1)  # None: the fork was deleted
+        head |= {"ref": pull["head"], "sha": pull["commit"], "repo": home and {**repo, "id": home}}
         base |= {"ref": pull["base"], "repo": {**repo, "id": 1}}
         known = {key: pull[key] for key in ("number", "title", "body", "state", "merged_at")}
+        known["node_id"] = f"PR_{pull['number']}"
+        method = pull.get("auto_merge")
+        known["auto_merge"] = method and {
+            "enabled_by": self._user(self.user),
+            "merge_method": method,
+            "commit_title": "",
+            "commit_message": "",
+        }
         url = f"{self.url}/{self.name}/pull/{pull['number']}"
         return {**empty, **known, "head": head, "base": base, "user": self._user(pull["author"]), "html_url": url}
 
     def _comment(self, comment: dict[str, Any]) -> dict[str, Any]:
-        url = f"{self.url}/comment/{comment['id']}"
+        page = "issues" if comment["number"] not in self.pulls else "pull"
+        url = f"{self.url}/{self.name}/{page}/{comment['number']}#issuecomment-{comment['id']}"
         user = self._user(comment["author"])
         return self._filled("issue-comment", id=comment["id"], body=comment["body"], user=user, html_url=url)
 
@@ -190,11 +286,17 @@ class GitHub:
         return Answer(200, part if wrap is None else {wrap: part, "total_count": len(items)}, link)
 
     def repos_get(self, arguments: dict[str, str], query: dict[str, str], body: Any) -> Answer:
-        facts = {"full_name": self.name, "default_branch": "main", "html_url": f"{self.url}/{self.name}"}
+        facts: dict[str, Any] = {
+            "full_name": self.name,
+            "default_branch": "main",
+            "html_url": f"{self.url}/{self.name}",
+        }
+        facts["allow_auto_merge"] = self.allow_auto_merge
         return Answer(200, self._filled("full-repository", **facts))
 
     def pulls_list(self, arguments: dict[str, str], query: dict[str, str], body: Any) -> Answer:
         owner = self.name.split("/")[0]
+        self.settle()
         found = [p for p in self.pulls.values() if query["state"] in {"all", p["state"]}]
         found = [p for p in found if query.get("head") in {None, f"{owner}:{p['head']}"}]
         items = [self._pull(p, whole=False) for p in sorted(found, key=lambda p: -p["number"])]
@@ -217,6 +319,11 @@ class GitHub:
         known = {"number": number, "state": "open", "merged_at": None, "author": self.user, "commit": commit}
         self.pulls[number] = {**body, **known}
         return Answer(201, self._pull(self.pulls[number]))
+
+    def pulls_get(self, arguments: dict[str, str], query: dict[str, str], body: Any) -> Answer:
+        self.settle()
+        pull = self.pulls.get(int(arguments["pull_number"]))
+        return Answer(404, {"message": "Not Found"}) if pull is None else Answer(200, self._pull(pull))
 
     def pulls_update(self, arguments: dict[str, str], query: dict[str, str], body: Any) -> Answer:
         pull = self.pulls.get(int(arguments["pull_number"]))
@@ -242,6 +349,10 @@ class GitHub:
         comment = {"id": len(self.comments) + 1, "number": int(arguments["issue_number"]), "author": self.user, **body}
         self.comments[comment["id"]] = comment
         return Answer(201, self._comment(comment), {"Location": f"{self.url}/comment"})
+
+    def issues_get_comment(self, arguments: dict[str, str], query: dict[str, str], body: Any) -> Answer:
+        comment = self.comments.get(int(arguments["comment_id"]))
+        return Answer(404, {"message": "Not Found"}) if comment is None else Answer(200, self._comment(comment))
 
     def issues_update_comment(self, arguments: dict[str, str], query: dict[str, str], body: Any) -> Answer:
         comment = self.comments[int(arguments["comment_id"])]
@@ -277,7 +388,37 @@ class GitHub:
         path = f"/repos/{self.name}/actions/workflows/{arguments['workflow_id']}/runs"
         return self._page(items, path, query, wrap="workflow_runs")
 
+    def actions_get_workflow(self, arguments: dict[str, str], query: dict[str, str], body: Any) -> Answer:
+        return Answer(200, self._filled("workflow", state=self.workflow_state))
+
+    def actions_get_github_actions_default_workflow_permissions_repository(
+        self, arguments: dict[str, str], query: dict[str, str], body: Any
+    ) -> Answer:
+        if not self.administrator:
+            return Answer(403, {"message": "Resource not accessible by integration"})
+        level = "write" if self.token_writes else "read"
+        allowed = self.may_create_pulls
+        return Answer(200, {"default_workflow_permissions": level, "can_approve_pull_request_reviews": allowed})
+
+    def repos_get_all_environments(self, arguments: dict[str, str], query: dict[str, str], body: Any) -> Answer:
+        items = [self._filled("environment", **{"protection_rules": [], **e}) for e in self.environments]
+        return self._page(items, f"/repos/{self.name}/environments", query, wrap="environments")
+
+    def repos_get_branch(self, arguments: dict[str, str], query: dict[str, str], body: Any) -> Answer:
+        if self.commit_of(arguments["branch"]) is None and arguments["branch"] != "main":
+            return Answer(404, {"message": "Branch not found"})
+        contexts = ((self.protection or {}).get("required_status_checks") or {}).get("contexts", [])
+        checks = {"enforcement_level": "everyone" if contexts else "off", "contexts": contexts, "checks": []}
+        protection = {"enabled": self.protection is not None, "required_status_checks": checks}
+        facts = {"protected": self.protection is not None or bool(self.rules), "protection": protection}
+        return Answer(200, self._filled("branch-with-protection", name=arguments["branch"], **facts))
+
+    def repos_get_branch_rules(self, arguments: dict[str, str], query: dict[str, str], body: Any) -> Answer:
+        return self._page(self.rules, f"/repos/{self.name}/rules/branches/{arguments['branch']}", query)
+
     def repos_get_branch_protection(self, arguments: dict[str, str], query: dict[str, str], body: Any) -> Answer:
+        if not self.administrator:
+            return Answer(403, {"message": "Resource not accessible by integration"})
         if self.protection is None:
             return Answer(404, {"message": "Branch not protected"})
         return Answer(200, self._filled("branch-protection", **self.protection))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from github_server import TOKEN, Answer, GitHub, serve
+from github_server import TOKEN, GitHub, serve
 from remint.adapters.forge import Forge
 from remint.adapters.forge.github import GitHubForge
 from remint.adapters.forge.local import LocalForge
@@ -199,17 +199,7 @@ def client(server: GitHub) -> GitHubForge:
     return GitHubForge(access, server.name, graphql_url=f"{server.url}/graphql")
 
 
-def asked(world: World, server: GitHub, *, now: datetime = NOW, **settings: Any) -> dict[str, Checkup]:
-    """With what the description's subset lacks answered as GitHub documents it."""
-    workflow = {"can_approve_pull_request_reviews": True, "default_workflow_permissions": "read"}
-    state = settings.pop("state", "active")
-
-    def extra(method: str, path: str) -> Answer | None:
-        if path.endswith("/actions/permissions/workflow"):
-            return Answer(200, {**workflow, **settings})
-        return Answer(200, {"state": state}) if path.endswith("/actions/workflows/watch.yml") else None
-
-    server.refuse = extra
+def asked(world: World, server: GitHub, *, now: datetime = NOW) -> dict[str, Checkup]:
     with serve(server):
         found = look(world, forge=client(server), now=now)
     return {name: checkup for name, checkup in found.items() if name.startswith("forge.")}
@@ -240,53 +230,96 @@ RUN = {"id": 1, "display_title": "watch", "status": "completed", "conclusion": "
 
 def watched(world: World) -> None:
     place = world.root / "repo" / ".github" / "workflows"
-    place.mkdir(parents=True)
+    place.mkdir(parents=True, exist_ok=True)
     (place / "watch.yml").write_text("on: schedule\n")
+    (place / "command.yml").write_text("on: {issue_comment: {types: [created]}}\n")
+
+
+NOBODY: dict[str, Any] = {"id": 1, "node_id": "", "type": "required_reviewers", "reviewers": []}
+PROD = """
+environments:
+  prod:
+    stage: stable
+    state: deploy/state.yaml
+    approval: review
+"""
 
 
 def test_a_forge_that_is_set_up_has_nothing_to_mend(world: World) -> None:
     watched(world)
-    server = GitHub(protection=protection(checks=["remint/gate/churn"]), runs=[RUN])
+    server = GitHub(protection=protection(checks=["remint/gate/churn"]), runs=[RUN], user="remint-app[bot]")
     found = asked(world, server, now=NOW + timedelta(hours=5))
-    assert {name: c.line for name, c in found.items() if c.level is not Level.OK} == {}
+    not_ok = {name: c.line for name, c in found.items() if c.level is not Level.OK}
+    assert not_ok == {
+        "forge.auto_merge": "params.pull_request.auto_merge is never: a person merges",
+        "forge.environments": "no environment in params.yaml has approval: review",
+    }
 
 
 def test_each_setting_of_the_forge_is_found_with_its_mend(world: World) -> None:
     watched(world)
-    server = GitHub(protection=protection(checks=["ci"], stale=False), runs=[RUN])
-    found = asked(world, server, now=NOW + timedelta(days=3), can_approve_pull_request_reviews=False)
-    assert {name: c.level for name, c in found.items()} == {
-        "forge.repository": Level.OK,
-        "forge.pull_requests": Level.ERROR,
-        "forge.checks": Level.ERROR,
-        "forge.approvals": Level.ERROR,
-        "forge.schedule": Level.ERROR,
+    checks = protection(checks=["ci"], stale=False)
+    server = GitHub(protection=checks, runs=[RUN], may_create_pulls=False, user="remint-app[bot]")
+    found = asked(world, server, now=NOW + timedelta(days=3))
+    assert {name for name, c in found.items() if c.level is Level.ERROR} == {
+        "forge.pull_requests",
+        "forge.checks",
+        "forge.approvals",
+        "forge.schedule",
     }
     assert "does not require remint/gate/churn" in found["forge.checks"].line
     assert "gh api --method PUT repos/acme/churn/actions/permissions/workflow" in str(found["forge.pull_requests"].mend)
     assert "ran 3 d ago, and check.every is 6 h" in found["forge.schedule"].line
-    server = GitHub()
-    found = asked(world, server, default_workflow_permissions="write", state="disabled_inactivity")
+    found = asked(world, GitHub(token_writes=True, workflow_state="disabled_inactivity"))
     assert "is not protected" in found["forge.checks"].line
     assert found["forge.pull_requests"].level is Level.WARNING
     assert "watch.yml is disabled_inactivity" in found["forge.schedule"].line
+    assert "waits for a click" in found["forge.token"].line
 
 
-def test_what_the_token_may_not_see_is_not_asked(world: World) -> None:
-    refused = Answer(403, {"message": "Resource not accessible by integration"})
-    server = GitHub()
-    server.refuse = lambda method, path: refused if "protection" in path or "permissions" in path else None
-    with serve(server):
-        found = look(world, forge=client(server))
-    for name in ("forge.pull_requests", "forge.checks", "forge.approvals"):
+def test_what_auto_merge_and_reviews_lean_on_is_looked_at_where_params_ask_for_them(world: World) -> None:
+    watched(world)
+    (world.root / "repo" / ".github" / "workflows" / "command.yml").unlink()
+    params = world.repo / "params.yaml"
+    params.write_text(params.read_text().replace("auto_merge: never", "auto_merge: on_pass") + PROD)
+    prod = {"name": "prod", "protection_rules": [NOBODY]}
+    server = GitHub(protection=protection(checks=["ci"]), allow_auto_merge=False, environments=[prod])
+    found = asked(world, server)
+    assert found["forge.auto_merge"].mend == "gh api --method PATCH repos/acme/churn -F allow_auto_merge=true"
+    assert "the forge asks nobody" in found["forge.environments"].line  # the rule is there, and names no one
+    assert "settings/environments: prod, required reviewers" in str(found["forge.environments"].mend)
+    assert found["forge.commands"].level is Level.WARNING
+    server.allow_auto_merge = True
+    assert "does not require remint/gate/churn" in asked(world, server)["forge.auto_merge"].line
+    someone = {"type": "User", "reviewer": {"login": "ann"}}
+    rule = {**NOBODY, "reviewers": [someone]}
+    server.environments = [{"name": "prod", "protection_rules": [rule]}]
+    server.protection = protection(checks=["remint/gate/churn"])
+    found = asked(world, server)
+    assert {found["forge.auto_merge"].level, found["forge.environments"].level} == {Level.OK}
+
+
+def test_what_only_administrators_see_is_not_asked_and_the_required_checks_are(world: World) -> None:
+    server = GitHub(protection=protection(checks=["remint/gate/churn"]), administrator=False)
+    found = asked(world, server)
+    for name in ("forge.pull_requests", "forge.approvals"):
         assert found[name].level is Level.NOT_ASKED
         assert "administration: read" in found[name].line
+    assert found["forge.checks"].level is Level.OK
+
+
+def test_outside_a_dvc_repository_every_check_of_dvc_says_the_same_mend(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    patient = Patient(directory=tmp_path, environ={}, now=NOW)
+    found = {checkup.name: checkup for checkup in examine(patient).checkups}
+    mends = {found[f"dvc.{name}"].mend for name in ("ignore", "imports", "remote")}
+    assert mends == {"dvc init, or remint init"}
 
 
 def test_a_bare_repository_has_no_such_settings(world: World) -> None:
     subprocess.run(["git", "symbolic-ref", "HEAD", "refs/heads/main"], cwd=world.root / "origin.git", check=True)
     found = look(world, forge=LocalForge(Git(world.repo), clock=lambda: NOW))
     assert found["forge.repository"].level is Level.OK
-    assert {found[f"forge.{n}"].level for n in ("pull_requests", "checks", "approvals", "schedule")} == {
+    assert {found[f"forge.{n}"].level for n in ("pull_requests", "checks", "approvals", "schedule", "commands")} == {
         Level.NOT_ASKED
     }

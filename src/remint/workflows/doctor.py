@@ -13,8 +13,9 @@ from remint.config import Params, load_params
 from remint.core.checkup import Checkup, Level, counted
 from remint.errors import RemintError
 from remint.workflows.doctor_files import dvc_looks, file_looks, git_looks
+from remint.workflows.doctor_forge import forge_looks
 from remint.workflows.doctor_look import Look, Patient, failed, look_at, ok
-from remint.workflows.doctor_services import forge_looks, service_looks
+from remint.workflows.doctor_services import service_looks
 
 __all__ = ["Diagnosis", "Patient", "examine"]
 

@@ -150,6 +150,7 @@ def _dvcignore(directory: Path) -> Checkup:
 
 
 def _imports(directory: Path, params: Params | None) -> Checkup:
+    _ = Dvc(directory).root  # its own "not a DVC repository" is a riddle
     missing, unread = {}, []
     stages = stage_codes(directory)
     for stage in stages:

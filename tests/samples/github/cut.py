@@ -13,15 +13,20 @@ REPO = "/repos/{owner}/{repo}"
 OPERATIONS = {
     REPO: ["get"],
     f"{REPO}/pulls": ["get", "post"],
-    f"{REPO}/pulls/{{pull_number}}": ["patch"],
+    f"{REPO}/pulls/{{pull_number}}": ["get", "patch"],
     f"{REPO}/pulls/{{pull_number}}/reviews": ["get"],
     f"{REPO}/issues/{{issue_number}}/comments": ["get", "post"],
-    f"{REPO}/issues/comments/{{comment_id}}": ["patch"],
+    f"{REPO}/issues/comments/{{comment_id}}": ["get", "patch"],
     f"{REPO}/commits/{{ref}}/statuses": ["get"],
     f"{REPO}/statuses/{{sha}}": ["post"],
     f"{REPO}/actions/workflows/{{workflow_id}}/dispatches": ["post"],
     f"{REPO}/actions/workflows/{{workflow_id}}/runs": ["get"],
+    f"{REPO}/actions/workflows/{{workflow_id}}": ["get"],
+    f"{REPO}/actions/permissions/workflow": ["get"],
+    f"{REPO}/environments": ["get"],
+    f"{REPO}/branches/{{branch}}": ["get"],
     f"{REPO}/branches/{{branch}}/protection": ["get"],
+    f"{REPO}/rules/branches/{{branch}}": ["get"],
     f"{REPO}/collaborators/{{username}}/permission": ["get"],
 }
 PROSE = {"description", "examples", "example", "summary", "title", "externalDocs", "tags", "x-octokit", "x-github"}

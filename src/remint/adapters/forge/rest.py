@@ -84,6 +84,9 @@ class Rest:
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=_RETRY))
 
+    def token_begins(self, start: str) -> bool:
+        return self._access.token.startswith(start)
+
     def get(
         self, path: str, read: Callable[[Any], T], *, needs: str, params: Mapping[str, str | int] | None = None
     ) -> T:
