@@ -24,7 +24,7 @@ def stage_facts(directory: Path) -> tuple[StageFacts, ...]:
     ConfigError where DVC cannot read the pipeline, LockedError while another DVC works in this checkout.
     """
     place = directory.resolve()
-    with _translated(place):
+    with translated(place):
         from dvc.repo import Repo
 
         with Repo(str(place)) as repo:
@@ -32,7 +32,8 @@ def stage_facts(directory: Path) -> tuple[StageFacts, ...]:
 
 
 @contextmanager
-def _translated(place: Path) -> Iterator[None]:
+def translated(place: Path) -> Iterator[None]:
+    """DVC's errors as ours, one line each."""
     from dvc.exceptions import DvcException
     from dvc.lock import LockError
 
@@ -184,7 +185,7 @@ class StageCode:
 def stage_codes(directory: Path) -> tuple[StageCode, ...]:
     """Of the stages of ``dvc.yaml`` in ``directory``, every template in it resolved. Raises as ``stage_facts``."""
     place = directory.resolve()
-    with _translated(place):
+    with translated(place):
         from dvc.dependency import ParamsDependency
         from dvc.repo import Repo
 
@@ -210,7 +211,7 @@ def not_in_remote(directory: Path) -> list[str]:
     Raises ServiceError where the remote does not answer, ConfigError where DVC cannot read the pipeline.
     """
     place = directory.resolve()
-    with _translated(place):
+    with translated(place):
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
 
@@ -233,13 +234,13 @@ def read_output(directory: Path, path: str) -> bytes:
     be had, ConfigError where DVC cannot read the pipeline.
     """
     place = directory.resolve()
-    with _translated(place):
+    with translated(place):
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
 
         with Repo(str(place)) as repo:
             try:
-                with repo.dvcfs.open(os.path.relpath(place / path, repo.root_dir)) as file:
+                with repo.dvcfs.open(os.path.relpath(place / path, repo.root_dir), "rb") as file:
                     return bytes(file.read())
             except DvcException:
                 raise

@@ -16,9 +16,10 @@ from remint.adapters.imports import files_of_module, local_imports
 from remint.adapters.ledger import Ledger
 from remint.adapters.lock_file import DRIVER, merge_settings
 from remint.adapters.registry import champion
-from remint.config import Params
+from remint.config import SECTION, Params
 from remint.core.checkup import Checkup
 from remint.core.ledger import frozen
+from remint.workflows.adopt import is_adopted
 from remint.workflows.doctor_look import Look, Patient, failed, look_at, not_asked, ok, warning
 from remint.workflows.prepare import check_pin
 
@@ -188,7 +189,11 @@ def _scripts(stage: StageCode) -> Iterator[Path]:
 
 def _estimators(stage: StageCode, directory: Path, params: Params | None) -> set[Path]:
     """The functions that params.yaml names are imported by the stage that reads ``train``."""
-    if params is None or not {"train", "train.estimator"} & set(stage.params):
+    if params is None:
+        return set()
+    # In an adopted pipeline a parameter ``train`` is the team's own; ours is in the section.
+    within = f"{SECTION}." if is_adopted(directory) else ""
+    if not {f"{within}train", f"{within}train.estimator"} & set(stage.params):
         return set()
     names = [params.train.estimator, *(candidate.estimator for candidate in params.train.candidates)]
     modules = {name.partition(":")[0] for name in names if name}

@@ -18,6 +18,7 @@ from remint.adapters.modules import importable
 from remint.config import Params
 from remint.core.performance import measurements
 from remint.core.rows import LabelledRows
+from remint.workflows.own_metrics import read_own_metrics
 from remint.workflows.prepare import PREPARED
 from remint.workflows.train import ARTIFACTS, BUNDLE
 
@@ -33,7 +34,8 @@ def evaluate(params: Params, directory: Path) -> None:
     """Measure ``artifacts/bundle/`` on the test, golden and fresh rows; write ``metrics.json`` and the plots.
 
     A metric without a value is null, and ``reasons`` says why. ``fresh`` is null where there is no feedback yet.
-    ``slices`` holds the accuracy on the test rows for each value of each sensitive column.
+    ``slices`` holds the accuracy on the test rows for each value of each sensitive column, ``info`` the numbers of
+    the metrics files that ``evaluate.info_files`` names.
     """
     with importable(directory):
         bundle = read_bundle(directory / BUNDLE, trusted_types=params.train.trusted_types)
@@ -64,6 +66,8 @@ def evaluate(params: Params, directory: Path) -> None:
         metrics["reasons"] = reasons
     if rows["test"].sensitive:
         metrics["slices"] = slices(rows["test"], predictions["test"])
+    if params.evaluate.info_files:
+        metrics["info"] = read_own_metrics(directory, params.evaluate.info_files)
     _write(directory / METRICS, metrics)
     test = rows["test"]
     _write(directory / PLOTS / "confusion.json", confusion(test.labels, predictions["test"]))

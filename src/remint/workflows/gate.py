@@ -21,6 +21,7 @@ from remint.core.slices import Look, judge_slices, look
 from remint.core.verdict import Finding
 from remint.errors import BundleError
 from remint.workflows.gate_rows import AllCompared, Compared, compare_all, cuts
+from remint.workflows.own_metrics import own_metric_notes
 from remint.workflows.reproduce import judge_reproducible
 
 BUNDLE: Final = Path("artifacts/bundle")
@@ -84,6 +85,7 @@ def run_gate(
         notes.append("the service check was left out: latency, memory and the answers over HTTP are not judged")
     else:
         findings += judge_service(service, _limits(params))
+    notes += own_metric_notes(directory, params.evaluate.info_files, None if champion is None else champion.get("tag"))
     findings, accepted = accept(
         findings, [_acceptance(a, challenger.id, now) for a in acceptances], bundle=challenger.id
     )

@@ -1,25 +1,25 @@
-"""``remint init``: a pipeline out of a data file. Everything is decided and checked before anything is written."""
+"""``remint init``: a pipeline out of a data file, in an empty directory or in a repository that is there already.
+
+Everything is decided and checked before anything is written.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from string import Template
 from typing import Any, Final
 
 import numpy as np
-import yaml
 
 from remint import __version__
 from remint.adapters.datafile import read_raw
 from remint.adapters.examples import Example, example_csv
-from remint.adapters.files import write_atomically
 from remint.adapters.frames import write_rows
+from remint.adapters.modules import import_function, importable
 from remint.adapters.scaffold import (
     MANIFEST,
     Action,
@@ -28,23 +28,34 @@ from remint.adapters.scaffold import (
     Treatment,
     begin_repositories,
     commit,
-    dvc_root,
     git_root,
+    ignored,
+    is_in_git,
     plan_steps,
     track,
     write_steps,
 )
-from remint.config import Evaluate, Gate, load_params, parse_params
+from remint.config import parse_params
 from remint.core.document import is_slug
-from remint.core.golden import draw_golden, format_golden, golden_hash, golden_size
+from remint.core.file_diff import file_diff
+from remint.core.golden import format_golden
 from remint.core.schema import Kind
-from remint.errors import DataError, UsageError
-from remint.workflows.inspection import Inspection, inspect, series_estimate
-from remint.workflows.lock import attributes_file
-from remint.workflows.prepare import read_task_data
+from remint.errors import RemintError, UsageError
+from remint.workflows.adopt import Adopted, adopted_files, has_own, is_adopted, look
+from remint.workflows.init_files import (
+    Workflows,
+    chart_files,
+    pinned_once,
+    template_files,
+    workflow_files,
+)
+from remint.workflows.init_notes import advice, notes_of_adoption, notes_of_files, notes_of_workflows
+from remint.workflows.init_params import FEEDBACK, Told, render_params
+from remint.workflows.inspection import Inspection, inspect
+from remint.workflows.upgrade import refuse_nameless, refuse_uncommitted
 
 GOLDEN: Final = "golden/golden.jsonl"
-FEEDBACK: Final = "data/feedback.parquet"
+_ESTIMATOR: Final = "--estimator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,21 +69,38 @@ class InitRequest:
     time_column: str | None = None
     zone: str | None = None
     kinds: Mapping[str, Kind]
-    workflows: bool = True  # .github/ too
+    estimator: str | None = None  # module:function
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    trusted_types: tuple[str, ...] = ()  # that the bundle may hold beyond those that everybody's may
+    adopt: bool = False  # beside a pipeline of the team's own
+    workflows: Workflows = Workflows.FULL
+    chart: bool = False  # the chart itself too
     dry_run: bool = False
     commit: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitReport:
-    """What was made, or would be."""
+    """What was made, or would be. Paths are relative to the pipeline's directory."""
 
     pipeline: str
     inspection: Inspection
     steps: tuple[Step, ...]
-    begun: tuple[str, ...]  # "git init", "dvc init"
-    to_commit: tuple[str, ...]  # paths for git, relative to the pipeline's directory
-    committed: bool
+    data: tuple[str, ...]  # of the steps' paths those that DVC tracks: never shown
+    to_commit: tuple[str, ...]
+    adopted: Adopted | None
+    notes: tuple[str, ...]  # what a person has to know or do beside the files
+    begun: tuple[str, ...] = ()  # "git init", "dvc init"
+    committed: bool = False
+
+    @property
+    def changes(self) -> tuple[Step, ...]:
+        """The steps that change something."""
+        return tuple(step for step in self.steps if step.action is not Action.KEEP)
+
+    def diff(self, step: Step) -> str | None:
+        """The unified diff of one step; None where it is no text, or data."""
+        return None if step.path in self.data else file_diff(step.path, step.before, step.content)
 
     def to_json(self) -> dict[str, Any]:
         found = self.inspection
@@ -92,21 +120,36 @@ class InitReport:
             },
             "majority_share": found.majority_share,
             "warnings": list(found.warnings),
-            "files": [{"path": step.path, "action": step.action.value} for step in self.steps],
+            "adopted": None if self.adopted is None else self.adopted.to_json(),
+            "files": [
+                {
+                    "path": step.path,
+                    "action": step.action.value,
+                    "diff": None if step.action is Action.KEEP else self.diff(step),
+                }
+                for step in self.steps
+            ],
+            "notes": list(self.notes),
             "begun": list(self.begun),
             "to_commit": list(self.to_commit),
             "committed": self.committed,
         }
 
 
-def initialise(request: InitRequest, directory: Path) -> InitReport:
+def initialise(
+    request: InitRequest, directory: Path, *, before_writing: Callable[[InitReport], None] | None = None
+) -> InitReport:
     """Make a pipeline in ``directory``. Running it again changes nothing.
 
+    ``before_writing`` gets the report of what is about to be done, once all of it has been checked.
     Raises UsageError, with a list, where files are there that differ from what it would write; DataError where the data
     cannot be learned from. With ``dry_run`` nothing is written.
     """
+    adopted = _adopted(request, directory)
+    if request.commit and not request.dry_run:
+        refuse_nameless(directory)
     with tempfile.TemporaryDirectory() as scratch:
-        source, label = _source(request, Path(scratch))
+        source, label = _source(request, Path(scratch), adopted)
         pipeline = _pipeline_slug(request.pipeline, source)
         inspection = inspect(
             read_raw(source),
@@ -116,191 +159,198 @@ def initialise(request: InitRequest, directory: Path) -> InitReport:
             time_column=request.time_column,
             zone=request.zone,
         )
-        data = f"data/{source.name}"
-        if data == FEEDBACK:
+        if request.estimator is not None:
+            inspection = replace(inspection, estimator=_known_estimator(request.estimator, directory))
+        in_place = _in_place(source, directory, adopted)
+        data = in_place or f"data/{source.name}"
+        feedback = FEEDBACK if adopted is None else adopted.feedback
+        if data == feedback:
             raise UsageError("is what the curated feedback is called", where=str(source), hint="rename the file")
         golden = _existing(directory / GOLDEN) or format_golden(inspection.golden)
+        told = Told(
+            parameters=request.parameters,
+            trusted_types=request.trusted_types,
+            feedback=feedback,
+            info_files=() if adopted is None else adopted.info_files,
+        )
+        params = render_params(pipeline, data, inspection, golden, told)
         planned = [
-            Planned(path="params.yaml", content=render_params(pipeline, data, inspection, golden).encode()),
-            *template_files(),
-            *(_workflow_files(directory) if request.workflows else []),
+            *_pipeline_files(directory, adopted, params, inspection.estimator),
+            *(chart_files() if request.chart else []),
             Planned(path=GOLDEN, content=golden, treatment=Treatment.ONCE),
-            Planned(path=data, content=source.read_bytes()),
-            Planned(path=FEEDBACK, content=_empty_feedback(inspection, Path(scratch)), treatment=Treatment.ONCE),
+            *([] if in_place else [Planned(path=data, content=source.read_bytes())]),
+            Planned(path=feedback, content=_empty_feedback(inspection, Path(scratch)), treatment=Treatment.ONCE),
         ]
-        steps = plan_steps(directory, planned)
-    begun: list[str] = []
-    tracked = [path for path in (data, FEEDBACK) if _needs_tracking(directory, path, steps)]
+    top = git_root(directory) or directory
+    places = {directory.resolve(): pinned_once(planned, directory)}
+    places.setdefault(top.resolve(), []).extend(workflow_files(request.workflows, top))
+    plan = _planned(request, directory, places, inspection, adopted, (data, feedback))
+    report = InitReport(pipeline=pipeline, inspection=inspection, adopted=adopted, **plan)
+    if request.dry_run:
+        return report
+    if before_writing is not None:
+        before_writing(report)
+    return _carry_out(request, directory, places, report)
+
+
+def _planned(
+    request: InitRequest,
+    directory: Path,
+    places: Mapping[Path, Sequence[Planned]],
+    inspection: Inspection,
+    adopted: Adopted | None,
+    data: tuple[str, str],
+) -> dict[str, Any]:
+    """What will be done, and all that could forbid it; ``data`` are the two files that DVC tracks if they are ours."""
+    here = directory.resolve()
+    steps = {place: plan_steps(place, planned, advise=advice) for place, planned in places.items()}
+    by_dvc = [step.path for step in steps[here] if step.path in data]
+    to_commit = [_shown(place, step.path, here) for place in steps for step in steps[place] if step.path not in by_dvc]
+    to_commit += [f"{path}.dvc" for path in by_dvc]
+    to_commit += sorted({(Path(path).parent / ".gitignore").as_posix() for path in by_dvc})
+    to_commit += [_shown(place, MANIFEST.as_posix(), here) for place in steps if steps[place]]
+    if unseen := ignored(directory, to_commit):
+        raise UsageError(
+            f"git is told to ignore what it has to keep: {', '.join(unseen)}",
+            where=str(directory),
+            hint="nothing was written; for data/ write data/* with !data/*.dvc and !data/.gitignore below it",
+        )
+    if request.commit and not request.dry_run:
+        for place, found in steps.items():
+            refuse_uncommitted(place, [s.path for s in found if s.action is not Action.KEEP and s.before is not None])
+    shown = [replace(s, path=_shown(place, s.path, here)) for place, found in steps.items() for s in found]
+    return {
+        "steps": tuple(sorted(shown, key=lambda s: s.path)),
+        "data": tuple(by_dvc),
+        "to_commit": tuple(sorted(to_commit)),
+        "notes": tuple(_notes(request, here, steps, adopted, data[0], inspection.estimator)),
+    }
+
+
+def _carry_out(
+    request: InitRequest, directory: Path, places: Mapping[Path, Sequence[Planned]], report: InitReport
+) -> InitReport:
+    here = directory.resolve()
+    tracked = [step.path for step in report.steps if step.path in report.data and _needs_tracking(directory, step)]
+    begun = begin_repositories(directory)
+    done: list[Step] = []
+    for place, planned in places.items():
+        if planned:  # decided anew: .dvcignore was perhaps written by `dvc init` just now
+            steps = plan_steps(place, planned)
+            write_steps(place, steps, version=__version__)
+            done += [replace(step, path=_shown(place, step.path, here)) for step in steps]
+    if tracked:
+        track(directory, tracked)
+    to_commit = set(report.to_commit)
+    if "dvc init" in begun:
+        to_commit |= {".dvc/config", ".dvc/.gitignore"}
     committed = False
-    to_commit = [s.path for s in steps if s.path not in {data, FEEDBACK}]
-    to_commit += [f"{data}.dvc", f"{FEEDBACK}.dvc", "data/.gitignore", MANIFEST.as_posix()]
-    if not request.dry_run:
-        begun = begin_repositories(directory)
-        # .dvcignore was perhaps written by `dvc init` just now
-        steps = [*plan_steps(directory, [p for p in planned if p.treatment is Treatment.LINES]), *_not_lines(steps)]
-        write_steps(directory, steps, version=__version__)
-        if tracked:
-            track(directory, tracked)
-        root = dvc_root(directory)
-        if root == directory.resolve():
-            to_commit += [".dvc/config", ".dvc/.gitignore"]
-        if request.commit:
-            committed = commit(directory, to_commit, f"Pipeline {pipeline}, made by remint init")
-    return InitReport(
-        pipeline=pipeline,
-        inspection=inspection,
-        steps=tuple(sorted(steps, key=lambda s: s.path)),
+    if request.commit:
+        committed = commit(directory, sorted(to_commit), f"Pipeline {report.pipeline}, made by remint init")
+    return replace(
+        report,
+        steps=tuple(sorted(done, key=lambda s: s.path)),
         begun=tuple(begun),
         to_commit=tuple(sorted(to_commit)),
         committed=committed,
     )
 
 
-def redraw_golden(directory: Path) -> int:
-    """Draw the golden set again from the declared columns, and put its hash into ``params.yaml``; the number of rows.
+def _adopted(request: InitRequest, directory: Path) -> Adopted | None:
+    """What the team has, where ours is to go beside it. Asked for once; from then on params.yaml says so itself."""
+    if request.adopt or is_adopted(directory):
+        return look(directory)
+    own = has_own(directory)
+    if own:
+        raise UsageError(
+            f"{' and '.join(own)} {'is' if len(own) == 1 else 'are'} yours",
+            where=str(directory),
+            hint="remint init --adopt puts Remint's stages and parameters beside yours; see them first with --dry-run",
+        )
+    return None
 
-    For a change of ``task.columns``. Both files change, so that a review sees it.
-    """
+
+def _pipeline_files(directory: Path, adopted: Adopted | None, params: str, estimator: str) -> list[Planned]:
+    if adopted is not None:
+        return adopted_files(directory, adopted, params, estimator=estimator)
+    return [Planned(path="params.yaml", content=_kept_params(directory, params).encode()), *template_files()]
+
+
+def _kept_params(directory: Path, wanted: str) -> str:
+    """A ``params.yaml`` that init made and a person went on with stays as it is, where it is of this very task."""
     path = directory / "params.yaml"
-    params = load_params(path)
-    rows = read_task_data(params, directory).rows
-    size = golden_size(len(set(rows.keys.tolist())))
-    drawn = rows.take(draw_golden(rows, size=size, salt=f"{params.pipeline}:{params.prepare.seed}"))
-    if drawn.rows == 0:
-        raise DataError("too few distinct rows to draw a golden set from", where=params.task.data)
-    content = format_golden(drawn)
-    text, changed = re.subn(
-        rf"(\bsha256:\s*[\"']?){re.escape(params.prepare.golden.sha256)}\b",
-        rf"\g<1>{golden_hash(content)}",
-        path.read_text(encoding="utf-8"),
-    )
-    if changed != 1:
-        raise UsageError("cannot find prepare.golden.sha256", where=str(path), hint="write it on a line of its own")
-    write_atomically(directory / params.prepare.golden.path, content.decode("ascii"))
-    write_atomically(path, text)
-    return drawn.rows
+    if not path.is_file():
+        return wanted
+    text = path.read_text(encoding="utf-8")
+    try:
+        there, asked = parse_params(text), parse_params(wanted)
+    except RemintError:
+        return wanted
+    same = there.pipeline == asked.pipeline and there.task.data == asked.task.data
+    return text if same and there.task.label == asked.task.label else wanted
 
 
-def template_files() -> list[Planned]:
-    """The files that are the same in every pipeline, from the one source of them: ``remint/templates``."""
-    templates = files("remint") / "templates"
-    requirements = Template((templates / "requirements.txt").read_text(encoding="utf-8"))
-    stages = [
-        Planned(path=f"stages/{name}.py", content=(templates / "stages" / f"{name}.py").read_bytes())
-        for name in ("prepare", "train", "evaluate")
-    ]
-    return [
-        Planned(path="dvc.yaml", content=(templates / "dvc.yaml.template").read_bytes()),
-        *stages,
-        Planned(
-            path="requirements.txt",
-            content=requirements.substitute(version=__version__).encode(),
-            treatment=Treatment.LINES,
-        ),
-        Planned(path=".gitignore", content=(templates / "gitignore").read_bytes(), treatment=Treatment.LINES),
-        Planned(path=".dvcignore", content=(templates / "dvcignore").read_bytes(), treatment=Treatment.LINES),
-        attributes_file(),
-        Planned(path="Dockerfile", content=(templates / "Dockerfile").read_bytes(), treatment=Treatment.ONCE),
-        Planned(path=".dockerignore", content=(templates / "dockerignore").read_bytes(), treatment=Treatment.ONCE),
-    ]
+def _notes(
+    request: InitRequest,
+    here: Path,
+    steps: Mapping[Path, Sequence[Step]],
+    adopted: Adopted | None,
+    data: str,
+    estimator: str,
+) -> list[str]:
+    notes = [] if adopted is None else notes_of_adoption(adopted, data, estimator)
+    notes += notes_of_files(here, steps[here])
+    if request.workflows is not Workflows.NONE:
+        notes += notes_of_workflows(here, steps, chart=request.chart)
+    return notes
 
 
-def _workflow_files(directory: Path) -> list[Planned]:
-    """GitHub reads workflows at the repository's top alone, so a pipeline in a subdirectory gets none here."""
-    source = files("remint") / "templates" / "github"
-    root = git_root(directory)
-    if not source.is_dir() or (root is not None and root.resolve() != directory.resolve()):
-        return []
-    return [Planned(path=f".github/{name}", content=content) for name, content in sorted(_walk(source, ""))]
+def _known_estimator(name: str, directory: Path) -> str:
+    """Checked now: a wrong name would otherwise be found by the first `dvc repro`."""
+    with importable(directory):
+        import_function(name, where=_ESTIMATOR)
+    return name
 
 
-def _walk(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
-    found: list[tuple[str, bytes]] = []
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            found.extend(_walk(entry, f"{prefix}{entry.name}/"))
-        elif not entry.name.endswith((".py", ".pyc")):
-            found.append((f"{prefix}{entry.name}", entry.read_bytes()))
-    return found
+def _in_place(source: Path, directory: Path, adopted: Adopted | None) -> str | None:
+    """The data file's path where it stays: one that git or DVC holds already is used as it is, not copied."""
+    here = directory.resolve()
+    if not source.resolve().is_relative_to(here):
+        return None
+    path = source.resolve().relative_to(here).as_posix()
+    tracked = () if adopted is None else adopted.tracked
+    if any(path == out or path.startswith(f"{out}/") for out in tracked):
+        return path
+    if is_in_git(directory, path):
+        return path
+    return path if path != f"data/{source.name}" and (directory / f"{path}.dvc").is_file() else None
 
 
-def render_params(pipeline: str, data: str, found: Inspection, golden: bytes) -> str:
-    """``params.yaml`` with its comments; checked, so that init never writes what the stages would refuse."""
-    template = Template((files("remint") / "templates" / "params.yaml.template").read_text(encoding="utf-8"))
-    golden_rows = golden.count(b"\n")
-    splits = found.splits
-    metrics = [metric.value for metric in Evaluate().metrics] + (["roc_auc"] if found.positive is not None else [])
-    chance = (
-        f"{found.majority_share:.3f} of the rows have the most frequent label"
-        if found.balanced
-        else f"{found.majority_share:.3f} of the rows have one label, so accuracy alone would flatter; chance is "
-        f"{1 / len(found.classes):.3f}"
-    )
-    text = template.substitute(
-        pipeline=pipeline,
-        data=_scalar(data),
-        label=_scalar(found.label),
-        label_note=f"{len(found.classes)} classes",
-        columns="\n".join(f"    {_scalar(c.name)}: {c.kind.value}  # {_comment(c.reason)}" for c in found.columns),
-        time=_time_lines(found),
-        positive=(
-            f"  positive: {_scalar(found.positive)}  # the class that roc_auc is about"
-            if found.positive is not None
-            else "  positive: null  # a class, for precision, recall and roc_auc; needs two classes"
-        ),
-        duplicates="drop" if found.drop_duplicates else "keep",
-        duplicates_note=f"{found.distinct_rows} of {found.rows} rows are distinct; equal rows never straddle a split",
-        golden_rows=golden_rows,
-        golden_sha256=_scalar(golden_hash(golden)),
-        estimator=found.estimator,
-        metrics=", ".join(metrics),
-        info_files="[]",
-        min_rows=min(Gate.model_fields["min_rows"].default, golden_rows, splits.test.rows),  # what the file can show
-        gate_metric=found.gate_metric,
-        floor=found.floor,
-        majority_note=chance,
-        wrong_limit=max(500, splits.train.rows // 4),
-        max_series=series_estimate(found),
-    )
-    parse_params(text)
-    return text
+def _shown(place: Path, path: str, here: Path) -> str:
+    """Relative to the pipeline's directory, from wherever in the repository."""
+    return path if place == here else Path(os.path.relpath(place / path, here)).as_posix()
 
 
-def _time_lines(found: Inspection) -> str:
-    if found.time is None:
-        return "  time: null  # with a time column the split is by time: {column: ..., zone: Europe/Amsterdam}"
-    lines = ["  time:  # the split is by time: the oldest rows train", f"    column: {_scalar(found.time.column)}"]
-    if found.zone_declared:
-        lines.append(f"    zone: {found.time.zone}  # of times that name none")
-    return "\n".join(lines)
-
-
-def _scalar(text: str) -> str:
-    """A YAML scalar that both PyYAML and DVC read back as this very string."""
-    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_./-]*", text) and yaml.safe_load(text) == text and not _yaml_1_1_bool(text):
-        return text
-    quoted: str = yaml.safe_dump(text, default_style='"', allow_unicode=True, width=10**6)
-    return quoted.strip()
-
-
-def _yaml_1_1_bool(text: str) -> bool:
-    return text.lower() in {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
-
-
-def _comment(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)
-
-
-def _source(request: InitRequest, scratch: Path) -> tuple[Path, str]:
+def _source(request: InitRequest, scratch: Path, adopted: Adopted | None) -> tuple[Path, str]:
     """The data file and the label."""
     if request.example is not None:
         path = scratch / f"{request.example.value}.csv"
         path.write_bytes(example_csv(request.example))
         return path, request.label or request.example.label
     if request.data is None:
-        raise UsageError("no data file", hint="remint init --data FILE --label COLUMN, or --example breast-cancer")
+        hint = "remint init --data FILE --label COLUMN, or --example breast-cancer"
+        if adopted is not None and (known := adopted.candidates()):
+            hint = f"--data FILE: your stages know {', '.join(known[:6])}"
+        raise UsageError("no data file", hint=hint)
     if request.label is None:
         raise UsageError("no label", hint="name the column to predict: --label COLUMN")
+    maker = None if adopted is None else adopted.maker(request.data.as_posix())
+    if maker is not None and not request.data.is_file():
+        raise UsageError(
+            f"is made by your stage {maker.name!r}, and is not here yet",
+            where=str(request.data),
+            hint="dvc repro, or dvc pull",
+        )
     return request.data, request.label
 
 
@@ -327,11 +377,5 @@ def _empty_feedback(found: Inspection, scratch: Path) -> bytes:
     return path.read_bytes()
 
 
-def _needs_tracking(directory: Path, path: str, steps: list[Step]) -> bool:
-    step = next(s for s in steps if s.path == path)
-    return step.action is not Action.KEEP or not (directory / f"{path}.dvc").is_file()
-
-
-def _not_lines(steps: list[Step]) -> list[Step]:
-    lines = {p.path for p in template_files() if p.treatment is Treatment.LINES}
-    return [s for s in steps if s.path not in lines]
+def _needs_tracking(directory: Path, step: Step) -> bool:
+    return step.action is not Action.KEEP or not (directory / f"{step.path}.dvc").is_file()
