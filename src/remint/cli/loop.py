@@ -20,10 +20,11 @@ from rich.text import Text
 
 from remint.cli.common import stderr
 from remint.cli.feedback import add_source
+from remint.core.loop import Line, pause, worst
 from remint.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from remint.workflows.loop import Line, Loop
+    from remint.workflows.loop import Loop
 
 _EPILOG = """\
 examples:
@@ -102,16 +103,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _once(loop: Loop, args: argparse.Namespace) -> int:
-    from remint.workflows.loop import worst
-
     lines = loop.tick()
     _show(lines)
     return worst(lines, answers=args.exit_code)
 
 
 def _forever(loop: Loop, every: timedelta) -> NoReturn:
-    from remint.workflows.loop import pause, worst
-
     failures = 0
     while True:
         started = time.monotonic()

@@ -10,8 +10,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,21 +18,26 @@ from remint.adapters.dvc import Progress
 from remint.adapters.forge import RunState
 from remint.adapters.forge.local import LocalForge
 from remint.adapters.git import Git
+from remint.adapters.ledger import Ledger
 from remint.adapters.lock import hold
 from remint.config import Params, Source, load_params
-from remint.core.document import format_time
+from remint.core.comment_command import parse_comment
 from remint.core.judge import Answer as Judged
+from remint.core.ledger import LedgerEvent
+from remint.core.loop import Line, Outcome
 from remint.core.packing import unpack
 from remint.core.trigger import Answer
 from remint.errors import ExitCode, LockedError, RemintError, ServiceError
 from remint.workflows import canary
 from remint.workflows.bundle import export_bundle
 from remint.workflows.check import Question, run_check
+from remint.workflows.comment_command import CommandRequest, answer_comment
 from remint.workflows.dispatch import DispatchRequest, Started, dispatch
 from remint.workflows.feedback import FeedbackSource
 from remint.workflows.loop_checkout import LoopCheckout
 from remint.workflows.place import Place, bundle_at
 from remint.workflows.publish import PublishRequest, publish
+from remint.workflows.pull_page import open_pull
 from remint.workflows.recheck import RecheckRequest, Standing, recheck_pull_request
 from remint.workflows.release import ReleaseRequest, release
 from remint.workflows.retrain import RetrainRequest, retrain
@@ -41,50 +45,7 @@ from remint.workflows.verdict import OutcomeSource, judge_canary
 
 RETRAIN: Final = "retrain.yml"
 RELEASE: Final = "release.yml"
-FIRST_RETRY: Final = timedelta(minutes=1)
 _LOG = logging.getLogger(__name__)
-#: The worst first: what somebody has to repair, what may go away by itself, then what the world is like.
-_SEVERITY: Final = (
-    ExitCode.BUG,
-    ExitCode.USAGE,
-    ExitCode.SERVICE,
-    ExitCode.CANARY_FAILED,
-    ExitCode.GATE_FAILED,
-    ExitCode.INVESTIGATE,
-    ExitCode.INCONCLUSIVE,
-    ExitCode.NO_DATA,
-)
-
-
-class Outcome(StrEnum):
-    DONE = "done"
-    NOTHING = "nothing"  # there was nothing to do
-    WAITS = "waits"  # for time, for labels, for a person
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """What became of one step. ``exit_code`` is what its command would have ended in with ``--exit-code``."""
-
-    at: datetime
-    step: str
-    outcome: Outcome
-    text: str
-    exit_code: ExitCode = ExitCode.ANSWERED
-    error: str | None = None  # the error's stable code
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "at": format_time(self.at),
-            "step": self.step,
-            "outcome": self.outcome.value,
-            "text": self.text,
-            "exit_code": int(self.exit_code),
-            "error": self.error,
-            **self.facts,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,17 +67,6 @@ class LoopRequest:
     tell: Callable[[Line], None] = field(default=lambda _: None)
 
 
-def worst(lines: list[Line], *, answers: bool) -> ExitCode:
-    """The gravest exit code of a tick; with ``answers`` also those from 10 up, which are about the world."""
-    found = {line.exit_code for line in lines if answers or line.exit_code < ExitCode.RETRAIN_DUE}
-    return next((code for code in _SEVERITY if code in found), ExitCode.ANSWERED)
-
-
-def pause(every: timedelta, *, failures: int) -> timedelta:
-    """Until the next tick: sooner after a service failed, twice as long after each further time, at most ``every``."""
-    return every if failures == 0 else min(every, FIRST_RETRY * 2 ** min(failures - 1, 20))
-
-
 @contextmanager
 def open_loop(directory: Path, request: LoopRequest) -> Iterator[Loop]:
     """The loop of the pipeline in ``directory``, alone on this repository. LockedError where one runs already."""
@@ -131,8 +81,7 @@ class Loop:
 
     def __init__(self, home: Git, pipeline: str, request: LoopRequest) -> None:
         self._request = request
-        self._forge = LocalForge(home, clock=request.clock)
-        base = request.base or self._forge.repository().default_branch
+        base = request.base or LocalForge(home, clock=request.clock).repository().default_branch
         place = request.workdir or home.path / ".remint" / "loop" / pipeline
         self._checkout = LoopCheckout(home, place.resolve(), base=base)
         self._lines: list[Line] = []
@@ -194,6 +143,10 @@ class Loop:
     # -- the steps ---------------------------------------------------------------------------------------------------
 
     @property
+    def _forge(self) -> LocalForge:
+        return LocalForge(self._checkout.git, clock=self._request.clock)
+
+    @property
     def _directory(self) -> Path:
         return self._checkout.directory
 
@@ -211,7 +164,22 @@ class Loop:
         self._say(Outcome.DONE if lost is None else Outcome.FAILED, lost or text, commit=commit)
 
     def _commands(self) -> None:
-        """What people ask for in the open pull request's comments."""
+        """What people ask for in the open pull request's comments, the oldest first."""
+        pipeline, git, forge = self._params().pipeline, self._checkout.git, self._forge
+        pull = open_pull(forge, f"remint/retrain/{pipeline}")
+        if pull is None:
+            return
+        entries = Ledger(git, pipeline).entries()
+        known = {e.data.get("comment") for e in entries if e.event is LedgerEvent.COMMAND}
+        for comment in forge.comments(pull.number):
+            if comment.id in known or comment.author == forge.whoami() or parse_comment(comment.body) is None:
+                continue
+            asked = CommandRequest(
+                comment=comment.id, forge=forge, clock=self._request.clock, progress=self._request.progress
+            )
+            result = answer_comment(self._directory, asked)
+            text = f"{result.by or comment.author}: {result.command}: {result.answer or result.outcome}"
+            self._say(Outcome.DONE, text, comment=comment.id, number=pull.number)
 
     def _canaries(self) -> None:
         now = self._request.clock()
@@ -281,14 +249,7 @@ class Loop:
     def _check(self) -> None:
         if bundle_at(self._checkout.git, "HEAD") is None:
             return
-        request = self._request
-        question = Question(
-            now=request.clock(),
-            source=request.source,
-            store_url=request.store_url,
-            prometheus_url=request.prometheus_url,
-        )
-        checked = run_check(self._params(), question, directory=self._directory, environ=request.environ)
+        checked = run_check(self._params(), self._question(), directory=self._directory, environ=self._request.environ)
         facts = {"answer": checked.answer.value, "run_id": checked.document["run_id"]}
         if checked.failure is not None:
             code, error = checked.failure.exit_code, checked.failure.code
@@ -312,22 +273,43 @@ class Loop:
                 text = f"{checked.answer}: {checked.document['summary']}"
                 self._say(Outcome.FAILED, text, exit_code=ExitCode.INVESTIGATE, **facts)
 
+    def _question(self) -> Question:
+        request = self._request
+        return Question(
+            now=request.clock(),
+            source=request.source,
+            store_url=request.store_url,
+            prometheus_url=request.prometheus_url,
+        )
+
     def _retrain(self) -> None:
-        """The runs that were dispatched, by a check, by a comment or by hand: this is the forge's runner."""
-        directory = self._checkout.git.prefix.rstrip("/") or "."
-        for run, inputs in self._forge.waiting(RETRAIN):
-            if inputs.get("directory", ".") != directory:
-                continue
+        """The runs that were dispatched, by a check, by a comment or by hand: this is the forge's runner.
+
+        One that waits for a service, a person or the brake goes on waiting; one that cannot succeed has failed.
+        """
+        for run, inputs in self._mine():
+            if "decision" not in inputs:
+                self._decide(str(inputs.get("reason") or "asked for by hand"))
+                self._forge.finish(run, RunState.SUCCESS)
+        for run, inputs in self._mine():
             try:
                 self._one_retrain(inputs)
-            except ServiceError:
-                raise  # may go away: the run waits
-            except LockedError:
-                raise  # the brake, an approval, another retrain: the run waits
+            except (ServiceError, LockedError):
+                raise
             except RemintError:
                 self._forge.finish(run, RunState.FAILURE)
                 raise
             self._forge.finish(run, RunState.SUCCESS)
+
+    def _mine(self) -> list[tuple[int, Mapping[str, str]]]:
+        directory = self._checkout.git.prefix.rstrip("/") or "."
+        return [(run, inputs) for run, inputs in self._forge.waiting(RETRAIN) if inputs["directory"] == directory]
+
+    def _decide(self, reason: str) -> None:
+        """A person's wish becomes a decision, which is dispatched as any other: asked twice, it is one run."""
+        question = replace(self._question(), manual_reason=reason)
+        checked = run_check(self._params(), question, directory=self._directory, environ=self._request.environ)
+        dispatch(self._directory, DispatchRequest(decision=checked.document, forge=self._forge, workflow=RETRAIN))
 
     def _one_retrain(self, inputs: Mapping[str, str]) -> None:
         request = self._request

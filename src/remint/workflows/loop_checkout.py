@@ -1,4 +1,4 @@
-"""The checkout that ``remint loop`` works in: a worktree of its own, on no branch, as new as origin's base branch.
+"""The checkout that ``remint loop`` works in: a clone of its own, on no branch, as new as origin's base branch.
 
 The service may follow a state file in it, so what stands there is never turned back by a fetch: what was moved and
 not pushed yet is carried on top of what origin has learned meanwhile.
@@ -6,6 +6,8 @@ not pushed yet is carried on top of what origin has learned meanwhile.
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +17,7 @@ from remint.config import Params, load_params
 from remint.errors import ConfigError, LockedError
 
 _TRIES: Final = 5
+_ELSEWHERE: Final = re.compile(r"[a-z+]+://|[^/]+:")  # an address with a scheme or a host, against a path
 
 
 class LoopCheckout:
@@ -51,10 +54,19 @@ class LoopCheckout:
 
         Raises ServiceError where origin does not answer; then all stays as it is.
         """
-        self._home.fetch(f"+{self._branch}:{self._tracking}")
-        tip = self._home.resolve(self._tracking)
-        if not self._is_ours():
-            Dvc(self._home.add_worktree(self._place, tip).path).share_cache_with(Dvc(self._home.path))
+        if self._home.remote_ref(self._branch) is None:
+            raise ConfigError("is not on origin", where=self.base, hint=f"git push -u {ORIGIN} {self.base}")
+        if not (self._place / ".git").is_dir():
+            self._clone()
+        whole = Git(self._place)
+        whole.run("remote", "set-url", ORIGIN, self._address())
+        whole.fetch(f"+{self._branch}:{self._tracking}")
+        tip = whole.resolve(self._tracking)
+        if not (self.directory / "params.yaml").is_file():
+            self._check_out(whole, tip)
+            if not (self.directory / "params.yaml").is_file():
+                where = f"{self.base}:{self._home.prefix}params.yaml"
+                raise ConfigError("is not on origin", where=where, hint="remint init, commit, push")
             return None
         git = self.git
         self._keep_states(git)
@@ -67,19 +79,19 @@ class LoopCheckout:
                 tip = self._joined(git, head, tip)
             except ConfigError:  # both moved the same state file: what everybody sees is what counts
                 lost = f"{head[:12]} does not go together with {self.base}, which holds: judge again"
-        git.run(*HOOKLESS, "checkout", "--quiet", "--force", "--detach", tip)
+        self._check_out(git, tip)
         return lost
 
     def tracked(self) -> str | None:
         """Origin's base branch, as it was at the last look."""
-        return self._home.ref(self._tracking)
+        return self.git.ref(self._tracking)
 
     def push(self) -> bool:
         """Push what is ours, and say whether there was any. Raises LockedError where the base never stands still."""
         for _ in range(_TRIES):
             git = self.git
             head = git.head()
-            if head == self._home.resolve(self._tracking):
+            if head == self.tracked():
                 return False
             try:
                 git.push(head, self._branch)
@@ -90,14 +102,26 @@ class LoopCheckout:
             return True
         raise LockedError(f"lost {_TRIES} races in a row", where=self.base, hint="the next tick tries again")
 
-    def _is_ours(self) -> bool:
-        """Whether a checkout of this repository is there; a half of one, or another's, is made anew."""
-        if not (self.directory / "params.yaml").is_file():
-            return False
-        found = Git(self.directory)
-        if found.common_dir != self._home.common_dir or found.toplevel != self._place.resolve():
-            raise ConfigError("belongs to another repository", where=str(self._place), hint="--workdir")
-        return True
+    def _clone(self) -> None:
+        """Whole or not at all: what a killed clone left is thrown away."""
+        draft = self._place.with_name(f"{self._place.name}.draft")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        if self._place.exists() and any(self._place.iterdir()):
+            raise ConfigError("is no clone of ours", where=str(self._place), hint="--workdir names an empty one")
+        self._home.run("clone", "--quiet", "--no-checkout", self._address(), str(draft))
+        shutil.rmtree(self._place, ignore_errors=True)
+        draft.replace(self._place)
+
+    def _address(self) -> str:
+        """Origin's address. A relative path is meant from a person's checkout, and would be another place from ours."""
+        address = self._home.run("remote", "get-url", ORIGIN)
+        return address if _ELSEWHERE.match(address) else str((self._home.toplevel / address).resolve())
+
+    def _check_out(self, git: Git, commit: str) -> None:
+        git.run(*HOOKLESS, "checkout", "--quiet", "--force", "--detach", commit)
+        if (self.directory / "params.yaml").is_file():
+            Dvc(self.directory).share_cache_with(Dvc(self._home.path))
 
     def _keep_states(self, git: Git) -> None:
         """A command that was killed wrote a state file and did not commit it: that is the traffic, so it is kept."""

@@ -211,6 +211,11 @@ class LocalForge:
 
     # -- what people and runners do ----------------------------------------------------------------------------------
 
+    def waiting(self, workflow: str) -> Sequence[tuple[int, Mapping[str, str]]]:
+        """The runs that nobody has finished, oldest first: id and inputs."""
+        known = self._read()["runs"].get(workflow, [])
+        return [(run["id"], run["inputs"]) for run in known if run["state"] == RunState.UNFINISHED]
+
     def approve(self, number: int, *, by: str) -> None:
         """``by`` approves what the branch is now."""
 
