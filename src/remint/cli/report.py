@@ -6,9 +6,12 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from remint.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from remint.config import Params
 
 _SUMMARY: Final = Path("artifacts/prepared/summary.json")
 _METADATA: Final = Path("artifacts/metadata.json")
@@ -17,20 +20,28 @@ Give what there is: the gate of a challenger, the decision behind it, a canary's
 
 examples:
   remint report --gate gate.json >> "$GITHUB_STEP_SUMMARY"
+  remint report --run .remint/runs/this --full >> "$GITHUB_STEP_SUMMARY"
   remint report --gate gate.json --decision decision.json --html report.html --output report.md
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
+    parser.add_argument(
+        "--run", type=Path, metavar="DIR", help="a directory that remint retrain wrote: its decision, gate and changes"
+    )
     parser.add_argument("--gate", type=Path, metavar="FILE", help="gate.json of remint gate")
     parser.add_argument("--decision", type=Path, metavar="FILE", help="decision.json of remint check")
     parser.add_argument("--verdict", type=Path, metavar="FILE", help="verdict.json of remint canary judge")
+    parser.add_argument("--changes", type=Path, metavar="FILE", help="changes.json of remint retrain")
     parser.add_argument(
         "--metadata", type=Path, metavar="FILE", help=f"with --gate the default is {_METADATA}, if it is that model's"
     )
     parser.add_argument(
         "--summary", type=Path, metavar="FILE", help=f"with --gate the default is {_SUMMARY}, if it is that model's"
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="all of it, as far as a job summary takes it (1 MiB), not a pull request"
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="also write one HTML page with plots")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the Markdown to FILE instead of stdout")
@@ -39,26 +50,45 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from remint.cli.common import stderr, write_atomically
-    from remint.workflows.report import render_html, render_report
+    from remint.workflows.report import Documents, render_html, render_report
 
-    gate = _read(args.gate)
+    gate = _read(args.gate or _of_run(args.run, "gate.json"))
     beside = _is_of_this_directory(gate)
-    documents: dict[str, Any] = {
+    documents: Documents = {
         "gate": gate,
-        "decision": _read(args.decision),
+        "decision": _read(args.decision or _of_run(args.run, "decision.json")),
         "verdict": _read(args.verdict),
+        "changes": _read(args.changes or _of_run(args.run, "changes.json")),
         "metadata": _read(args.metadata or (_METADATA if beside and _METADATA.exists() else None)),
         "summary": _read(args.summary or (_SUMMARY if beside and _SUMMARY.exists() else None)),
     }
-    text = render_report(**documents)
+    params = _params()
+    text = render_report(**documents, params=params, full=args.full)
     if args.html is not None:
-        write_atomically(args.html, render_html(**documents))
+        write_atomically(args.html, render_html(**documents, params=params))
         stderr.print(f"Page: {args.html}", markup=False)
     if args.output is not None:
         write_atomically(args.output, text)
     elif args.html is None or not sys.stdout.isatty():
         sys.stdout.write(text)
     return ExitCode.ANSWERED
+
+
+def _of_run(directory: Path | None, name: str) -> Path | None:
+    """The run's file, if it wrote one: a retrain that changed nothing has a decision and no more."""
+    if directory is None:
+        return None
+    if not directory.is_dir():
+        raise UsageError("no such directory", where=str(directory), hint="remint retrain names it: Files: ...")
+    path = directory / name
+    return path if path.exists() else None
+
+
+def _params() -> Params | None:
+    """Owners and prices, where the report is made in a pipeline's directory; documents can be read anywhere."""
+    from remint.config import load_params
+
+    return load_params() if Path("params.yaml").exists() else None
 
 
 def _is_of_this_directory(gate: dict[str, Any] | None) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from remint.core.markdown import escape, table
+from remint.core.report_words import NOTHING, prose, signed
 
 Json = Mapping[str, Any]
 
@@ -19,13 +20,13 @@ def choice_table(metadata: Json) -> str:
     for found in choice["candidates"]:
         name = f"**{escape(found['name'])}**" if found["name"] == choice["chosen"] else escape(found["name"])
         kind = "an earlier champion" if found["kind"] == "earlier" else escape(found["source"])
-        score = "-" if found["score"] is None else f"{found['score']:.4f}"
+        score = NOTHING if found["score"] is None else f"{found['score']:.4f}"
         rows.append([name, kind, score, f"{found['rows']}", _against(found)])
     columns = ["candidate", "what", escape(choice["metric"]), "rows", "against the leader"]
     lines = [
         "### Chosen for the gate",
         "",
-        f"On the {choice['rows']} newest training rows, which the gate does not use: {escape(choice['reason'])}.",
+        f"On the {choice['rows']} newest training rows, which the gate does not use: {prose(choice['reason'])}.",
     ]
     reused = metadata.get("reused")
     if reused is not None:
@@ -35,8 +36,9 @@ def choice_table(metadata: Json) -> str:
 
 def _against(found: Json) -> str:
     if found["difference"] is None:
-        return escape(found["note"] or "led from the start")
-    text = f"{found['difference']:+.4f} against {escape(found['rival'])}"
+        return prose(found["note"] or "led from the start")
+    text = f"{signed(found['difference'], digits=4)} against {escape(found['rival'])}"
     if found["low"] is None:
         return text
-    return f"{text}, {found['low']:+.4f} to {found['high']:+.4f} at {found['confidence']:.1%} confidence"
+    low, high = signed(found["low"], digits=4), signed(found["high"], digits=4)
+    return f"{text}, {low} to {high} at {100 * found['confidence']:.1f} % confidence"

@@ -83,10 +83,14 @@ def holds_zero(interval: Json | None) -> bool:
     )
 
 
+def metric_findings(gate: Json) -> list[Json]:
+    """The findings of rules that compare one metric on one set of rows."""
+    return [f for f in gate["findings"] if {"rows_name", "tolerance", "direction"} <= f["evidence"].keys()]
+
+
 def directions(gate: Json) -> dict[str, str]:
     """Metric -> higher or lower, as the rules say it."""
-    found = [(f["rule"], f["evidence"]) for f in gate["findings"]]
-    return {rule.split(":", 1)[-1]: seen["direction"] for rule, seen in found if "direction" in seen}
+    return {f["rule"].split(":", 1)[-1]: f["evidence"]["direction"] for f in metric_findings(gate)}
 
 
 def direction_of(metric: str, known: Mapping[str, str]) -> str:

@@ -38,18 +38,18 @@ class Waiting:
         return {"low": self.low, "high": self.high, "predictions": self.predictions, "unknown": self.unknown}
 
     def words(self, *, error_cost: float | None = None, currency: str = "EUR") -> str:
-        """``costs between 12 and 40 wrong predictions (of about 700), 60 to 200 EUR, ...``; ``error_cost``: of one."""
+        """``between 12 and 40 wrong predictions (of about 700), 60 to 200 EUR, ...``; ``error_cost``: of one."""
         if self.low is None or self.high is None or self.predictions is None:
-            return f"cannot be told what it costs: {self.unknown}"
+            return f"the cost cannot be told: {self.unknown}"
         low, high = sorted((abs(self.low), abs(self.high)))
         between = f"between {_amount(low, up=False)} and {_amount(high, up=True)}"
         of = f"of about {_amount(self.predictions)}"
         if self.high < 0:
-            return f"costs nothing: the challenger would make {between} more wrong predictions ({of}), {_ASSUMED}"
+            return f"nothing: the challenger would make {between} more wrong predictions ({of}), {_ASSUMED}"
         money = ""
         if error_cost is not None:
             money = f", {_amount(low * error_cost, up=False)} to {_amount(high * error_cost, up=True)} {currency}"
-        return f"costs {between} wrong predictions ({of}){money}, {_ASSUMED}"
+        return f"{between} wrong predictions ({of}){money}, {_ASSUMED}"
 
 
 def cost_of_waiting(decision: Json | None, gate: Json | None) -> Waiting:

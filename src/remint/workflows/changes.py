@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -58,9 +58,10 @@ class ReproLog:
         self.lines.append((time.monotonic(), line))
         self.progress(line)
 
-    def stages(self, changed: LockChanges) -> tuple[StageRun, ...]:
-        """To be asked right after DVC is done: until now lasted the last stage."""
-        return read_stage_runs(self.lines, ended_at=time.monotonic(), changed=changed.stages)
+    def stages(self) -> Callable[[LockChanges], tuple[StageRun, ...]]:
+        """To be asked right after DVC is done, which is when the last stage ended."""
+        ended_at = time.monotonic()
+        return lambda changed: read_stage_runs(self.lines, ended_at=ended_at, changed=changed.stages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +102,17 @@ def read_base(tree: Git, directory: Path, commit: str) -> Base:
 
 
 def collect_changes(
-    base: Base, directory: Path, params: Params, *, log: ReproLog, run_id: str, now: datetime, parents: tuple[str, ...]
+    base: Base,
+    directory: Path,
+    params: Params,
+    *,
+    stages: Callable[[LockChanges], tuple[StageRun, ...]],
+    run_id: str,
+    now: datetime,
+    parents: Sequence[str],
 ) -> dict[str, Any]:
     """The sealed ``changes`` document of ``directory`` right after ``dvc repro``, against ``base``."""
     lock = lock_changes(base.lock, _yaml((directory / "dvc.lock").read_bytes()) or {})
-    stages = log.stages(lock)
     notes = list(base.notes)
     summary = _json(_bytes(directory / SUMMARY))
     reference = _sealed(_bytes(directory / _REFERENCE), DocumentKind.REFERENCE)
@@ -133,7 +140,7 @@ def collect_changes(
         "profile": [move.to_json() for move in profile],
         "params": [c.to_json() for c in params_changes(base.params, _yaml(_bytes(directory / "params.yaml")))],
         "files": [change.to_json() for change in lock.files],
-        "stages": [stage.to_json() for stage in stages],
+        "stages": [stage.to_json() for stage in stages(lock)],
         "notes": notes,
     }
     return seal(DocumentKind.CHANGES, params.pipeline, body, parents=parents)

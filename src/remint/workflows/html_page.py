@@ -6,9 +6,8 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from remint.core.markdown import clean
-from remint.core.report_drift import shares
 from remint.errors import MissingExtraError
+from remint.workflows.report_plots import drift_histograms
 
 _PAGE: Final = """\
 <!doctype html>
@@ -78,15 +77,8 @@ def figure(svg: str, description: str) -> str:
 
 def drift_figure(fields: Sequence[Mapping[str, Any]], *, name: str) -> str:
     """Reference beside window for each field of a decision's ``drift``; ``name`` is unique on the page."""
-    from remint.adapters.plots import Histogram, histograms
+    from remint.adapters.plots import histograms
 
-    drawn = [
-        Histogram(
-            title=f"{clean(field['field'], longest=40)}: {field['sigmas']:.2f} σ",
-            labels=[clean(label, longest=16) for label in field["bin_labels"]],
-            reference=shares(field["reference_counts"]),
-            current=shares(field["current_counts"]),
-        )
-        for field in fields
-    ]
-    return figure(histograms(drawn, name=name), "Share of rows by bin, in training and in the window")
+    return figure(
+        histograms(drift_histograms(fields), name=name), "Share of rows by bin, in training and in the window"
+    )

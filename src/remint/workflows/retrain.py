@@ -35,6 +35,7 @@ from remint.core.ledger import (
     settled,
 )
 from remint.core.report import FULL_REPORT, Image
+from remint.core.resources import footprint
 from remint.errors import ConfigError, DataError, LockedError, RemintError, UsageError
 from remint.workflows import retrain_steps as steps
 from remint.workflows.approval import refuse_to_replace_approved
@@ -66,6 +67,7 @@ class RetrainRequest:
     push: bool = True  # False: neither data nor branch leave this machine
     dry_run: bool = False
     output_dir: Path | None = None  # default: .remint/runs/<run_id>
+    workflow: str | None = None  # the address of the forge's workflow run that this is
     forge: Forge | None = None  # asked whether the branch's pull request is approved, which nobody may replace
 
 
@@ -139,6 +141,7 @@ class _Run:
         self.branch = RetrainBranch(git, self.pipeline, base=self.base, push=request.push)
         self.started_at = request.clock()
         self.cpu_at_start = usage()[0]
+        self.factors = params.resources.factors
 
     def do(self) -> RetrainResult:
         done = settled(self.ledger.entries(), str(self.decision["id"]))
@@ -148,6 +151,7 @@ class _Run:
         if self.request.dry_run:
             return RetrainResult(document=self._plan(), files=self.files)
         started = {"decision": self.decision["id"], "base": self.base, "answer": self.decision["answer"]}
+        started |= {"workflow": self.request.workflow} if self.request.workflow else {}
         self._record(LedgerEvent.RETRAIN_STARTED, started, guard=self._refuse_second)
         try:
             return self._work()
@@ -355,6 +359,8 @@ class _Run:
             "outcome": outcome.value,
             "cpu_seconds": round(cpu - self.cpu_at_start, 3),
             "peak_memory_bytes": peak,
+            **footprint(cpu - self.cpu_at_start, self.factors).to_json(),
+            "workflow": self.request.workflow,
             "decision": self.decision["id"],
             "base": self.base,
             **facts,
