@@ -16,7 +16,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ PASSWORD = "only-for-a-test"
 class Gitea:
     url: str
     user: str
+    access: Access
     forge: GiteaForge
-    repository: str = "remint/churn"
+    repository: str
 
     @property
     def clone_url(self) -> str:
@@ -45,6 +46,13 @@ class Gitea:
         with urllib.request.urlopen(request, timeout=30) as answer:
             text = answer.read()
         return json.loads(text) if text else None
+
+    def another(self, name: str) -> Gitea:
+        """A new repository on the same server, into which ann may write as well."""
+        self.call("POST", "/user/repos", {"name": name, "default_branch": "main"})
+        self.call("PUT", f"/repos/{self.user}/{name}/collaborators/ann", {"permission": "write"})
+        repository = f"{self.user}/{name}"
+        return replace(self, repository=repository, forge=GiteaForge(self.access, repository))
 
     def settle(self) -> None:
         """Wait until it has seen the first push: an empty repository has no pull requests and no workflows."""
@@ -128,10 +136,8 @@ ENABLED = false
             url = f"http://127.0.0.1:{port}"
             _wait(f"{url}/api/v1/version", work / "log")
             access = Access(url=f"{url}/api/v1", token=tokens["remint"], variable="GITEA_TOKEN")
-            found = Gitea(url=url, user="remint", forge=GiteaForge(access, "remint/churn"))
-            found.call("POST", "/user/repos", {"name": "churn", "default_branch": "main"})
-            found.call("PUT", "/repos/remint/churn/collaborators/ann", {"permission": "write"})
-            yield found
+            empty = Gitea(url=url, user="remint", access=access, forge=GiteaForge(access, "remint/-"), repository="")
+            yield empty.another("churn")
         finally:
             server.terminate()
 

@@ -256,8 +256,7 @@ class GitHub:
         commit = self.commit_of(pull["head"]) if pull["state"] == "open" else None
         if commit:
             pull["commit"] = commit
-        home = pull.get("fork", 1)  # None: the fork was deleted
-        head |= {"ref": pull["head"], "sha": pull["commit"], "repo": home and {**repo, "id": home}}
+        head |= {"ref": pull["head"], "sha": pull["commit"], "repo": {**repo, "id": pull.get("fork", 1)}}
         base |= {"ref": pull["base"], "repo": {**repo, "id": 1}}
         known = {key: pull[key] for key in ("number", "title", "body", "state", "merged_at")}
         known["node_id"] = f"PR_{pull['number']}"
@@ -445,7 +444,7 @@ def serve(github: GitHub) -> Iterator[GitHub]:
                 assert self.headers["Authorization"] == f"Bearer {TOKEN}"
                 answer = github.answer(self.command, self.path, body)
             except Exception as error:  # noqa: BLE001 - shown by the fixture: a thread's exception is nobody's
-                github.complaints.append(f"{type(error).__name__}: {error}")
+                github.complaints.append(f"{type(error).__name__}: {str(error).partition(chr(10) * 2)[0]}")
                 answer = Answer(500, {"message": "the test's server complains"})
             if len(github.writes) > count and count in github.lose:
                 github.lose.discard(count)

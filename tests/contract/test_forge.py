@@ -6,11 +6,12 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from gitea_server import gitea
+from gitea_server import Gitea, gitea
 from github_server import ME, TOKEN, GitHub, serve
 from remint.adapters.forge import (
     Comment,
@@ -25,9 +26,10 @@ from remint.adapters.forge.github import GitHubForge
 from remint.adapters.forge.local import LocalForge
 from remint.adapters.forge.rest import Access
 from remint.adapters.git import Git
-from remint.errors import LockedError, RemintError
+from remint.errors import ConfigError, LockedError
 
 HEAD = "remint/retrain/churn"
+_NUMBERS = count(1)
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
@@ -52,8 +54,8 @@ def clone(at: Path, origin: str) -> Callable[[], str]:
     git(at, "switch", "--quiet", "--create", HEAD)
 
     def push() -> str:
-        count = len(list(at.glob("*.txt")))
-        (at / f"{count}.txt").write_text("model\n")
+        made = len(list(at.glob("*.txt")))
+        (at / f"{made}.txt").write_text("model\n")
         git(at, "add", ".")
         git(at, "commit", "--quiet", "--message=model")
         git(at, "push", "--quiet", "origin", f"HEAD:{HEAD}")
@@ -62,14 +64,20 @@ def clone(at: Path, origin: str) -> Callable[[], str]:
     return push
 
 
+@pytest.fixture(scope="module")
+def one_gitea(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gitea]:
+    with gitea(tmp_path_factory.mktemp("gitea")) as server:
+        yield server
+
+
 @pytest.fixture(params=["github", "local", "gitea"])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     origin = tmp_path / "origin.git"
     if request.param == "gitea":
-        with gitea(tmp_path) as server:
-            push = clone(tmp_path / "clone", server.clone_url)
-            server.settle()
-            yield Case(server.forge, push, server.approve, server.user)
+        server = request.getfixturevalue("one_gitea").another(f"churn-{next(_NUMBERS)}")
+        push = clone(tmp_path / "clone", server.clone_url)
+        server.settle()
+        yield Case(server.forge, push, server.approve, server.user)
         return
     git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", str(origin))
     push = clone(tmp_path / "clone", str(origin))
@@ -176,6 +184,39 @@ def test_a_dispatched_workflow_is_found_again_by_its_title(case: Case, tmp_path:
 
 
 def test_what_is_not_there_is_one_clear_line(case: Case) -> None:
-    with pytest.raises(RemintError) as failure:
-        case.forge.update_pull(99, body="")
-    assert "\n" not in str(failure.value)
+    forge = case.forge
+    calls: list[Callable[[], object]] = [
+        lambda: forge.update_pull(99, body=""),
+        lambda: forge.pull(99),
+        lambda: forge.comment(99),
+        lambda: forge.enable_auto_merge(99, commit="c" * 40),
+    ]
+    for call in calls:
+        with pytest.raises(ConfigError) as failure:
+            call()
+        assert "\n" not in str(failure.value)
+
+
+def test_one_pull_request_and_one_comment_are_found_by_number_and_by_commit(case: Case) -> None:
+    forge, commit = case.forge, case.push()
+    made = forge.create_pull(head=HEAD, base="main", title="Retrain churn", body="First")
+    assert forge.update_pull(made.number, title="Retrain churn ✓").body == "First"
+    found = forge.pull(made.number)
+    assert (found.title, found.commit, found.fork) == ("Retrain churn ✓", commit, False)
+    assert [pull.number for pull in forge.open_pulls_at(commit)] == [made.number]
+    assert forge.open_pulls_at("d" * 40) == []
+    said = forge.create_comment(made.number, "/snooze 14d")
+    assert forge.comment(said.id) == said
+    assert said.pull == made.number
+    forge.close_pull(made.number)
+    assert forge.open_pulls_at(commit) == []
+
+
+def test_auto_merge_of_a_branch_that_requires_no_check_is_refused_with_what_to_do(case: Case) -> None:
+    commit = case.push()
+    number = case.forge.create_pull(head=HEAD, base="main", title="Retrain churn", body="").number
+    with pytest.raises(ConfigError, match="no auto-merge") as failure:
+        case.forge.enable_auto_merge(number, commit=commit)
+    assert failure.value.hint is not None
+    assert case.forge.pull(number).state is PullState.OPEN
+    case.forge.disable_auto_merge(number)

@@ -17,6 +17,7 @@ _REQUIRE: Final = "{url}/settings/branches, rule for {base}: require the gate's 
 _WAITING: Final = "merge it by hand; auto-merge needs a required check or approval that is still missing"
 _AT_ONCE: Final = ("clean status", "unstable status")
 _UNPROTECTED: Final = "protected branch rules not configured"
+_NOT_MERGEABLE: Final = "please try again later"  # Gitea, while it looks for conflicts and when it has found some
 _NOT_ALLOWED: Final = "auto merge is not allowed"
 
 
@@ -51,6 +52,8 @@ def auto_merge_refusal(pull: PullRequest, repository: Repository, said: str) -> 
     hint = None
     if any(known in text for known in _AT_ONCE):
         hint = _WAITING
+    elif _NOT_MERGEABLE in text:
+        hint = f"does it conflict with {pull.base}?"
     elif _UNPROTECTED in text:
         hint = _REQUIRE.format(url=repository.url, base=pull.base)
     elif _NOT_ALLOWED in text:

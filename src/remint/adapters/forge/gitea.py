@@ -36,6 +36,7 @@ from remint.errors import LockedError, PermissionDeniedError
 
 _TRIES: Final = 4
 _PAUSE_SECONDS: Final = 0.5
+_MERGE_TRIES: Final = 20  # on a busy machine the search for conflicts takes seconds
 _STATES: Final = {"warning": "success", "skipped": "success"}  # of those that GitHub lacks; neither blocks a merge
 _SIZE: Final = "limit"
 _WRITE: Final = "write:repository"
@@ -130,16 +131,16 @@ class GiteaForge(GitHubForge):
             raise wrong
         style = self._rest.get(self.root, _merge_style, needs=READ)
         asked = {"Do": style, "merge_when_checks_succeed": True, "head_commit_id": commit}
-        for attempt in range(_TRIES):
+        for attempt in range(_MERGE_TRIES):
             try:
                 self._rest.send("POST", f"{self.root}/pulls/{number}/merge", asked, lambda _: None, needs=_WRITE)
                 return
             except LockedError:  # it is waiting for its checks already
                 return
             except RefusedError as error:
-                if _LATER not in error.message or attempt == _TRIES - 1:
+                if _LATER not in error.message or attempt == _MERGE_TRIES - 1:
                     raise auto_merge_refusal(pull, repository, error.message) from None
-            time.sleep(_PAUSE_SECONDS)  # it looks for conflicts first, and has done nothing yet
+            time.sleep(_PAUSE_SECONDS)  # it is still looking for conflicts, and has done nothing yet
 
     def disable_auto_merge(self, number: int) -> None:
         with suppress(MissingError):
