@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from sklearn import metrics as reference
 
-from remint.core.paired import Scored, disagreement, distinct, intervals, weighted
+from remint.core.paired import Scored, disagreement, distinct, exchanged, intervals, weighted
 from remint.core.performance import measure
 
 METRICS = ["accuracy", "balanced_accuracy", "f1_macro", "log_loss", "precision", "recall", "roc_auc"]
@@ -141,3 +141,38 @@ def test_mcnemar_is_the_exact_binomial_over_disagreements() -> None:
 def test_models_that_never_disagree_have_a_p_value_of_one() -> None:
     champion, _ = two_models(20)
     assert disagreement(champion, champion, np.array([f"k{i}" for i in range(20)])).p_value == 1.0
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_swapping_the_models_mirrors_the_interval_and_a_model_against_itself_has_none(name: str) -> None:
+    champion, challenger = two_models(80)
+    keys = np.array([f"k{i}" for i in range(80)])
+    there = intervals([name], champion, challenger, keys, seed=4, draws=200)[name]
+    back = intervals([name], challenger, champion, keys, seed=4, draws=200)[name]
+    same = intervals([name], champion, champion, keys, seed=4, draws=200)[name]
+    assert there is not None
+    assert back is not None
+    assert same is not None
+    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
+    assert (same.low, same.high) == (0, 0)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_exchanging_answers_is_even_about_zero(name: str) -> None:
+    champion, challenger = two_models(60)
+    keys = np.array([f"k{i}" for i in range(60)])
+    found = exchanged(name, champion, challenger, keys, seed=1, draws=4_000)
+    assert np.mean(found) == pytest.approx(0, abs=4 * found.std() / np.sqrt(4_000))
+    assert np.abs(exchanged(name, champion, champion, keys, seed=1, draws=50)).max() < 1e-12
+
+
+def test_two_keys_have_four_exchanges() -> None:
+    labels = np.array([1, 1])
+    champion, challenger = (
+        Scored(labels, np.array([[0.1, 0.9]] * 2), 1),
+        Scored(labels, np.array([[0.9, 0.1]] * 2), 1),
+    )
+    found = exchanged("accuracy", champion, challenger, np.array(["a", "b"]), seed=2, draws=8_000)
+    assert {v: (found == v).mean() for v in np.unique(found).tolist()} == pytest.approx(
+        {-1: 0.25, 0: 0.5, 1: 0.25}, abs=0.02
+    )
