@@ -383,7 +383,11 @@ class GitHub:
         return Answer(200, {"workflow_run_id": number, "run_url": url, "html_url": url})
 
     def actions_list_workflow_runs(self, arguments: dict[str, str], query: dict[str, str], body: Any) -> Answer:
-        items = [self._filled("workflow-run", **{**run, "created_at": AT}) for run in reversed(self.runs)]
+        name = arguments["workflow_id"]
+        mine = [
+            {k: v for k, v in run.items() if k != "workflow"} for run in self.runs if run.get("workflow", name) == name
+        ]
+        items = [self._filled("workflow-run", **{"created_at": AT, **run}) for run in reversed(mine)]
         path = f"/repos/{self.name}/actions/workflows/{arguments['workflow_id']}/runs"
         return self._page(items, path, query, wrap="workflow_runs")
 

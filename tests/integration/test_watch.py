@@ -15,13 +15,16 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from check_examples import NOW, PIPELINE, RULES, Pipeline, draw, exposition, make_pipeline
+from github_server import TOKEN, Answer, GitHub, serve
 from prometheus_server import prometheus_server
 from remint.adapters.exporter import Exporter
+from remint.adapters.forge.github import GitHubForge
+from remint.adapters.forge.rest import Access
 from remint.adapters.git import Git
 from remint.adapters.ledger import Ledger
 from remint.config import Source
 from remint.workflows.check import Question, run_check
-from remint.workflows.watch import look, watch
+from remint.workflows.watch import listen, look, watch
 
 
 @pytest.fixture
@@ -168,6 +171,48 @@ def test_once_prints_the_metrics_for_a_textfile_collector(pipeline: Pipeline) ->
     done = subprocess.run(command, cwd=pipeline.directory, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert 'remint_rule_fired{kind="age",pipeline="churn",rule="age"}' in done.stdout
+
+
+RUN = {"display_title": "watch", "status": "completed", "conclusion": "success", "html_url": "https://x"}
+NEWEST = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)  # the server's
+
+
+def client(server: GitHub) -> GitHubForge:
+    return GitHubForge(Access(url=server.url, token=TOKEN, variable="GITHUB_TOKEN"), server.name)
+
+
+def test_the_forge_says_when_the_scheduled_workflow_last_ran_and_how_it_ended(pipeline: Pipeline) -> None:
+    exporter = Exporter(PIPELINE)
+    green, red = {**RUN, "id": 1, "workflow": "watch.yml"}, {**RUN, "id": 2, "workflow": "watch.yml"}
+    with serve(GitHub(runs=[green, {**red, "conclusion": "failure"}])) as server:
+        listen(exporter, client(server), directory=pipeline.directory)
+    assert value(exporter, "remint_forge_up") == 1
+    assert value(exporter, "remint_workflow_last_run_timestamp_seconds", workflow="watch") == NEWEST.timestamp()
+    assert value(exporter, "remint_workflow_last_success_timestamp_seconds", workflow="watch") == NEWEST.timestamp()
+    assert value(exporter, "remint_workflow_failed", workflow="watch") == 1
+    assert value(exporter, "remint_workflow_failed", workflow="canary") is None, "it never ran"
+    assert value(exporter, "remint_check_interval_seconds") == pipeline.params.check.every.total_seconds()
+
+
+def test_a_forge_that_is_away_is_its_own_metric_and_stops_no_other(pipeline: Pipeline) -> None:
+    pipeline.serve(draw(1_000, seed=1), right=180, wrong=20)
+    exporter = Exporter(PIPELINE)
+    with serve(GitHub(runs=[{**RUN, "id": 1, "workflow": "watch.yml"}])) as server:
+        listen(exporter, client(server), directory=pipeline.directory)
+        server.refuse = lambda method, path: Answer(503, {"message": "down for maintenance"})
+        watch(
+            exporter,
+            PIPELINE,
+            directory=pipeline.directory,
+            environ={},
+            clock=lambda: NOW,
+            wait=lambda: True,
+            question=lambda at: Question(now=at, dry_run=True, store_url=pipeline.store_url),
+            forge=client(server),
+        )
+    assert value(exporter, "remint_forge_up") == 0
+    assert value(exporter, "remint_workflow_last_run_timestamp_seconds", workflow="watch") is None, "nobody knows now"
+    assert value(exporter, "remint_decision", answer="HOLD") == 1
 
 
 def write_age_rule(pipeline: Pipeline) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 from wsgiref.simple_server import WSGIServer
 
@@ -17,11 +18,20 @@ Json = Mapping[str, Any]
 _BOUNDS: Final = ("estimate", "lower", "upper")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """What is known of a workflow by its runs; ``failed`` is of the newest that ended, None where none has."""
+
+    ran_at: datetime
+    succeeded_at: datetime | None
+    failed: bool | None
+
+
 class Exporter:
     """The last look at one pipeline. What a look did not see again is gone from the next scrape, never left standing.
 
     The heartbeat is ``remint_watch_timestamp_seconds``, of the last look whatever it ended in; the newest look with an
-    answer is ``remint_watch_answered_timestamp_seconds``.
+    answer is ``remint_watch_answered_timestamp_seconds``. Of the workflows the forge tells, where one is asked.
     """
 
     def __init__(self, pipeline: str) -> None:
@@ -48,6 +58,13 @@ class Exporter:
         self._answered = gauge("remint_watch_answered_timestamp_seconds", "When a look last had an answer.")
         self._seconds = gauge("remint_watch_duration_seconds", "How long the last look took.")
         self._recorded = gauge("remint_check_timestamp_seconds", "When the scheduled check last wrote a decision down.")
+        self._every = gauge("remint_check_interval_seconds", "check.every: how often a check is to come.")
+        self._ran = gauge("remint_workflow_last_run_timestamp_seconds", "When its newest run was made.", "workflow")
+        self._succeeded = gauge(
+            "remint_workflow_last_success_timestamp_seconds", "When its newest green run was made.", "workflow"
+        )
+        self._red = gauge("remint_workflow_failed", "1 where the newest run that ended failed.", "workflow")
+        self._forge = gauge("remint_forge_up", "1 where the forge told of the workflows' runs.")
         self._failures = Counter(
             "remint_watch_failures", "Looks that ended in an error.", ["pipeline", "error"], registry=self.registry
         )
@@ -98,6 +115,22 @@ class Exporter:
                 metric.clear()
             self._failures.labels(self._pipeline, error).inc()
             self._beat(now, seconds)
+
+    def beat(self, beats: Mapping[str, Beat] | None, *, every: timedelta | None) -> None:
+        """The workflows by their names; None where the forge did not tell. A workflow that never ran has no series."""
+        with self._lock:
+            for metric in (self._ran, self._succeeded, self._red, self._every):
+                metric.clear()
+            if every is not None:
+                self._every.labels(self._pipeline).set(every.total_seconds())
+            self._forge.labels(self._pipeline).set(beats is not None)
+            for workflow, beat in (beats or {}).items():
+                at = (self._pipeline, workflow)
+                self._ran.labels(*at).set(beat.ran_at.timestamp())
+                if beat.succeeded_at is not None:
+                    self._succeeded.labels(*at).set(beat.succeeded_at.timestamp())
+                if beat.failed is not None:
+                    self._red.labels(*at).set(beat.failed)
 
     def render(self) -> bytes:
         """The text exposition."""

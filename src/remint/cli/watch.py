@@ -10,6 +10,7 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
+from remint.cli.forge_options import add_forge, forge_if_any
 from remint.errors import ExitCode, MissingExtraError, ServiceError, UsageError
 
 _EPILOG = """\
@@ -19,6 +20,7 @@ shown as such, and asked again at the next look. Metrics: docs/watch.md, alert r
 examples:
   remint watch --port 9464
   remint watch --interval 1h --prometheus-url http://prometheus:9090
+  GITHUB_TOKEN=... remint watch --forge github    # and when the scheduled workflows last ran
   remint watch --once > /var/lib/node_exporter/remint.prom
 """
 
@@ -34,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", choices=("prometheus", "log", "files"), help="of the counts; default: check.source")
     parser.add_argument("--prometheus-url", metavar="URL", help="default: REMINT_PROMETHEUS_URL, params.yaml")
     parser.add_argument("--store", metavar="URL", help="feedback store for labels; default: REMINT_STORE_URL")
+    add_forge(parser, default="the one whose runner this is; elsewhere none is asked when workflows ran")
     parser.set_defaults(run=run)
 
 
@@ -47,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from remint.cli.common import stderr
     from remint.config import Source, load_params, parse_duration
     from remint.workflows.check import Question
-    from remint.workflows.watch import look, watch
+    from remint.workflows.watch import listen, look, watch
 
     try:
         interval = parse_duration(args.interval)
@@ -56,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.port <= 65_535:
         raise UsageError(f"{args.port} is not a port", where="--port")
     pipeline = load_params().pipeline
+    forge = forge_if_any(args)
     exporter = Exporter(pipeline)
 
     def question(now: datetime) -> Question:
@@ -72,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.once:
         failure = look(exporter, pipeline, directory=Path(), environ=os.environ, clock=clock, question=question)
+        if forge is not None:
+            listen(exporter, forge, directory=Path())
         sys.stdout.write(exporter.render().decode())
         return ExitCode.ANSWERED if failure is None else failure.exit_code
     stop = threading.Event()
@@ -93,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
             clock=clock,
             wait=lambda: stop.wait(interval.total_seconds()),
             question=question,
+            forge=forge,
         )
     finally:
         server.shutdown()
