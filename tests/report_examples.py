@@ -129,7 +129,7 @@ def gate(
         return {
             name: {
                 **pair.to_json(),
-                "interval": None if name not in found.noise else {"low": -0.01, "high": 0.03},
+                "interval": {"low": noise.low, "high": noise.high} if (noise := found.noise.get(name)) else None,
             }
             for name, pair in found.metrics.items()
         }
@@ -148,6 +148,41 @@ def gate(
         "accepted": [acceptance.to_json() for acceptance in used],
     }
     return seal(DocumentKind.GATE, PIPELINE, body, parents=[profile.id])
+
+
+def with_more(
+    document: dict[str, Any], *, slices: int = 4, name: str = "plan", metric: str = "accuracy"
+) -> dict[str, Any]:
+    """The gate as version 1.1 has it: so many slices of one column, flips, calibration, size, and three columns."""
+    looked = [
+        {
+            "slice": f"{name}={i}",
+            "metric": metric,
+            "rows_name": "fresh",
+            "rows": 100 + i,
+            "distinct_rows": 100 + i,
+            "champion": 0.8,
+            "challenger": 0.8 - 0.01 * i if i % 2 else 0.8 + 0.01 * i,
+            "interval": {"low": -0.05, "high": 0.05},
+            "verdict": ("pass", "inconclusive", "missing", "no_champion")[i % 4],
+        }
+        for i in range(slices)
+    ]
+    columns = {"champion_before": 0.85, "champion_now": 0.72, "challenger_now": 0.81}
+    more = {
+        "slices": looked,
+        "flips": {"rows": 270, "worse": 9, "better": 33, "share": 0.033, "interval": {"low": 0.015, "high": 0.062}},
+        "calibration": {"champion": 0.09, "challenger": 0.04, "interval": {"low": -0.08, "high": -0.02}},
+        "size_bytes": {"champion": 48_000, "challenger": 1_300_000},
+        "evaluation": {
+            "changed": True,
+            "judged_on": {"before": "test", "now": "fresh"},
+            "metrics": {metric: columns},
+            "rows": {"before": 200, "now": 270},
+        },
+    }
+    body = {key: value for key, value in document.items() if key not in {"schema", "id", "pipeline", "parents"}}
+    return seal(DocumentKind.GATE, document["pipeline"], {**body, **more}, parents=document["parents"])
 
 
 def summary(**changes: Any) -> dict[str, Any]:

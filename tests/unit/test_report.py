@@ -49,7 +49,8 @@ def test_the_first_lines_are_enough_to_decide() -> None:
     assert '- **Undo:** `remint registry rollback --to v1.0.0 --environment prod --reason "back to v1.0.0"`' in top(
         text
     )
-    assert "| ✅ gate:accuracy | fresh 270 | 0.720 | 0.810 | +0.090 ▲ (+0.070 to +0.110) | −0.02, ≥ 0.6 |" in text
+    table = text.replace("\u00a0", " ")
+    assert "| ✅ gate:accuracy | fresh 270 | 0.720 | 0.810 | +0.090 ▲ (+0.070 to +0.110) | −0.02, ≥ 0.6 |" in table
     assert "0.850 | 0.840 | −0.010 ≈ (−0.030 to +0.010)" in text
 
 
@@ -115,9 +116,16 @@ def test_an_acceptance_stands_at_the_top_with_its_name() -> None:
 def test_the_first_model_has_no_champion_and_no_decision() -> None:
     text = render_report(gate=gate(fresh=(None, 0.8), golden=(None, 0.8)))
     assert "**Merging** makes this the first model" in text
-    assert "| – | 0.800 | – | ≥ 0.6 |" in text
+    assert "| – | 0.800 | – | ≥\u00a00.6 |" in text
     assert "there is no model to go back to" in top(text)
     assert "**Waiting a week:** the cost cannot be told: there is no champion to compare with" in top(text)
+
+
+def test_no_version_and_no_bundle_that_a_shell_would_read_is_put_into_a_command() -> None:
+    for version, bundle in (("v1.0.0; rm -rf /", OLD_BUNDLE), ("$(id)", "sha256:`id`")):
+        said = undo({**gate(), "champion": {"tag": "t", "version": version, "bundle": bundle}}, Setting())
+        assert version not in said
+        assert "`id`" not in said
 
 
 def test_a_champion_without_a_version_is_gone_back_to_by_its_bundle() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 LONGEST: Final = 300  # characters of one text
+_INVISIBLE: Final = "\ufffd"  # an empty name would turn `**name**` into a rule
 _BREAK: Final = "&#8203;"  # a zero-width space: invisible, and the end of a mention, a link or a reference
 _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"}
 _LEVELS: Final = "▁▂▃▄▅▆▇█"
@@ -33,8 +34,8 @@ def clean(text: str, *, longest: int = LONGEST) -> str:
 
 
 def escape(text: object, *, longest: int = LONGEST) -> str:
-    """Any text, as a reader should see it and nothing else."""
-    line = clean(str(text), longest=longest)
+    """Any text, as a reader should see it and nothing else; ``�`` where it has nothing that can be seen."""
+    line = clean(str(text), longest=longest) or (_INVISIBLE if str(text) else "")
     out = []
     for char in line:
         if char in _ENTITIES:

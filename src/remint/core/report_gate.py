@@ -9,6 +9,7 @@ from remint.core.markdown import details, escape, mermaid_chart, table
 from remint.core.report_head import ranked_slices
 from remint.core.report_words import (
     NOTHING,
+    TIED,
     champion_name,
     difference,
     direction_of,
@@ -37,8 +38,8 @@ def rules_table(gate: Json) -> str:
         seen = finding["evidence"]
         rows.append(
             [
-                f"{mark(finding['verdict'])} {escape(finding['rule'], longest=80)}",
-                f"{escape(seen['rows_name'], longest=40)} {seen['rows']}",
+                f"{mark(finding['verdict'])}{TIED}{escape(finding['rule'], longest=80)}",
+                f"{escape(seen['rows_name'], longest=40)}{TIED}{seen['rows']}",
                 number(seen["champion"]),
                 number(seen["challenger"]),
                 _gap(seen["champion"], seen["challenger"], seen["direction"], seen["interval"]),
@@ -71,7 +72,7 @@ def _allowed(seen: Json, *, informs: bool) -> str:
     loss, floor = ("−", "≥") if seen["direction"] == "higher" else ("+", "≤")
     parts = [] if seen["champion"] is None else [f"{loss}{seen['tolerance']:g}"]
     if seen["floor"] is not None:
-        parts.append(f"{floor} {seen['floor']:g}")
+        parts.append(f"{floor}{TIED}{seen['floor']:g}")
     return ", ".join(parts) or NOTHING
 
 
@@ -89,7 +90,7 @@ def slice_table(gate: Json) -> str:
         return ""
     rows = [
         [
-            f"{mark(found['verdict'])} {escape(found['slice'], longest=60)}",
+            f"{mark(found['verdict'])}{TIED}{escape(found['slice'], longest=60)}",
             f"{_spaced(found.get('rows_name'))}{found['rows']}",
             escape(found["metric"], longest=40),
             number(found["champion"]),
@@ -204,7 +205,7 @@ def _three_columns(gate: Json, evaluation: Json, title: str) -> str:
 
 
 def _spaced(name: str | None) -> str:
-    return "" if name is None else f"{escape(name, longest=40)} "
+    return "" if name is None else f"{escape(name, longest=40)}{TIED}"
 
 
 def _percent(interval: Json) -> str:
@@ -251,7 +252,7 @@ def all_metrics(gate: Json) -> str:
         for metric, pair in metrics.items():
             gap = _gap(pair["champion"], pair["challenger"], direction_of(metric, known), pair.get("interval"))
             cells = [number(pair["champion"]), number(pair["challenger"]), gap]
-            rows.append([f"{escape(name, longest=40)} {gate['rows'][name]}", escape(metric, longest=40), *cells])
+            rows.append([f"{escape(name, longest=40)}{TIED}{gate['rows'][name]}", escape(metric, longest=40), *cells])
     if not rows:
         return ""
     columns = ["rows", "metric", _champion_column(gate), "challenger", "difference"]

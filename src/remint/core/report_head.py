@@ -37,6 +37,9 @@ _SAID: Final = {Verdict.PASS: "passed", Verdict.FAIL: "failed", Verdict.INCONCLU
 _SHORTCODE: Final = re.compile(r":(?!\s|$)|(?<!\w):")  # a colon that is no punctuation: ``:tada:``
 _REFERENCE: Final = re.compile(r"\b(GH)-(?=\d)", re.IGNORECASE)
 _OUTER_UNDERSCORE: Final = re.compile(r"(?<![^\W_])_+|_+(?![^\W_])")  # inside a word it is no markup
+_SAFE_RULE: Final = re.compile(r"[\w:.@-]+", re.ASCII)
+_SAFE_VERSION: Final = re.compile(r"v?\d[\w.+-]*", re.ASCII)
+_SAFE_BUNDLE: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _MOST_STOPPING: Final = 3
 _MOST_RULES: Final = 3
 _MOST_FIELDS: Final = 3
@@ -134,9 +137,6 @@ def _stopping(gate: Json) -> list[str]:
             f'or `remint gate {accept} --reason "..." --by NAME`.'
         )
     return lines
-
-
-_SAFE_RULE: Final = re.compile(r"[\w:.@-]+")
 
 
 def _reason(finding: Json) -> str:
@@ -287,10 +287,11 @@ def undo(gate: Json, setting: Setting) -> str:
     if champion is None:
         return 'before it serves, `remint freeze --reason "first model withdrawn"`; there is no model to go back to'
     environment = f" --environment {setting.environment}" if setting.environment else ""
-    if champion.get("version"):
-        version = clean(str(champion["version"])).replace("`", "")
+    version, bundle = str(champion.get("version")), str(champion["bundle"])
+    if _SAFE_VERSION.fullmatch(version):
         return f'`remint registry rollback --to {version}{environment} --reason "back to {version}"`'
-    bundle = clean(str(champion["bundle"])).replace("`", "")
+    if not _SAFE_BUNDLE.fullmatch(bundle):  # what would be pasted into a shell is known, or not there
+        return "`remint registry show` tells what served before"
     return (
         f"`remint canary start{environment} --bundle {bundle} && "
         f'remint canary promote{environment} --reason "back"` (the champion has no version)'

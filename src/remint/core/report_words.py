@@ -20,6 +20,7 @@ MARKS: Final[Mapping[FindingVerdict, str]] = {
     Absence.NO_CHAMPION: "➖",
     Absence.MISSING: "❔",
 }
+TIED: Final = "\u00a0"  # a space that a narrow column does not break at
 NOTHING: Final = "–"  # in a cell: not measured, not known
 DIGITS: Final = 3  # after the point
 _MOST_DIGITS: Final = 6
