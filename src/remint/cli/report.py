@@ -28,7 +28,11 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.add_argument(
-        "--run", type=Path, metavar="DIR", help="a directory that remint retrain wrote: its decision, gate and changes"
+        "--run",
+        type=Path,
+        metavar="DIR",
+        dest="directory_of_run",  # `run` is the function that parses to
+        help="a directory that remint retrain wrote: its decision, gate and changes",
     )
     parser.add_argument("--gate", type=Path, metavar="FILE", help="gate.json of remint gate")
     parser.add_argument("--decision", type=Path, metavar="FILE", help="decision.json of remint check")
@@ -52,13 +56,13 @@ def run(args: argparse.Namespace) -> int:
     from remint.cli.common import stderr, write_atomically
     from remint.workflows.report import Documents, render_html, render_report
 
-    gate = _read(args.gate or _of_run(args.run, "gate.json"))
+    gate = _read(args.gate or _of_run(args.directory_of_run, "gate.json"))
     beside = _is_of_this_directory(gate)
     documents: Documents = {
         "gate": gate,
-        "decision": _read(args.decision or _of_run(args.run, "decision.json")),
+        "decision": _read(args.decision or _of_run(args.directory_of_run, "decision.json")),
         "verdict": _read(args.verdict),
-        "changes": _read(args.changes or _of_run(args.run, "changes.json")),
+        "changes": _read(args.changes or _of_run(args.directory_of_run, "changes.json")),
         "metadata": _read(args.metadata or (_METADATA if beside and _METADATA.exists() else None)),
         "summary": _read(args.summary or (_SUMMARY if beside and _SUMMARY.exists() else None)),
     }
