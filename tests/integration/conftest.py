@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from github_server import TOKEN, GitHub, serve
+from pull_world import Trained, train_twice
+from remint.adapters.dvc import Dvc
+from remint.adapters.forge.github import GitHubForge
+from remint.adapters.forge.rest import Access
+from remint.adapters.git import Git
+from remint.core.gate_service import ServiceProbe
+from remint.workflows import gate
 from retrain_world import World, build
 
 
@@ -23,6 +33,61 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> World:
     with pytest.MonkeyPatch.context() as patch:
         _leave_home(patch, tmp_path_factory)
         return build(tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture(scope="session")
+def trained(built: World, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Two retrains; tests work on copies."""
+    root = tmp_path_factory.mktemp("trained") / "world"
+    shutil.copytree(built.root, root, symlinks=True)
+    with pytest.MonkeyPatch.context() as patch:
+        _leave_home(patch, tmp_path_factory)
+        _serve_at_once(patch)
+        return train_twice(World(root))
+
+
+@pytest.fixture
+def two(trained: Trained, tmp_path: Path) -> Trained:
+    shutil.copytree(trained.world.root, tmp_path / "world", symlinks=True)
+    copy = Trained(World(tmp_path / "world"), trained.first, trained.second)
+    copy.shows(1)
+    return copy
+
+
+@pytest.fixture
+def github(two: Trained) -> Iterator[GitHub]:
+    origin = Git(two.world.repo)
+    with serve(GitHub(commit_of=lambda branch: origin.remote_ref(f"refs/heads/{branch}"))) as server:
+        yield server
+
+
+@pytest.fixture
+def forge(github: GitHub) -> GitHubForge:
+    return GitHubForge(Access(url=github.url, token=TOKEN, variable="GITHUB_TOKEN"), github.name)
+
+
+@pytest.fixture
+def data_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proof costs two seconds, and most claims are about what comes after it."""
+    monkeypatch.setattr(Dvc, "not_in_remote", lambda self, *, cached=True: [])
+
+
+@pytest.fixture
+def served_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    _serve_at_once(monkeypatch)
+
+
+def _serve_at_once(patch: pytest.MonkeyPatch) -> None:
+    """The gate boots no service: that costs seconds, and these claims are about what becomes of its verdict."""
+    fine = ServiceProbe(
+        boot_seconds=1.0,
+        p95_latency_seconds=0.001,
+        memory_bytes=1_000_000,
+        golden_rows=32,
+        golden_mismatches=0,
+        requests=32,
+    )
+    patch.setattr(gate, "probe_service", lambda *arguments, **more: fine)
 
 
 def _leave_home(patch: pytest.MonkeyPatch, factory: pytest.TempPathFactory) -> None:

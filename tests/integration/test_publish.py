@@ -4,112 +4,37 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from github_server import ME, TOKEN, Answer, GitHub, serve
-from remint.adapters.dvc import Dvc
-from remint.adapters.forge import Forge, PullState
+from github_server import ME, Answer, GitHub
+from pull_world import HEAD, LATER, SECOND_ID, Trained, ask, train
+from remint.adapters.forge import PullState
 from remint.adapters.forge.github import GitHubForge
 from remint.adapters.forge.local import LocalForge
-from remint.adapters.forge.rest import Access
 from remint.adapters.git import Git
 from remint.adapters.ledger import Ledger
 from remint.cli import main
-from remint.core.document import DocumentKind, seal
+from remint.core.document import DocumentKind, format_time, seal
 from remint.core.ledger import LedgerEvent
-from remint.core.packing import unpack
 from remint.core.report import MAX_CHARACTERS
-from remint.errors import ConfigError, DataError, LockedError, PermissionDeniedError, RemintError, ServiceError
+from remint.errors import (
+    ApprovedError,
+    ConfigError,
+    DataError,
+    LockedError,
+    PermissionDeniedError,
+    RemintError,
+    ServiceError,
+)
 from remint.workflows.approval import refuse_to_replace_approved
-from remint.workflows.dispatch import DispatchRequest, Started, dispatch
-from remint.workflows.feedback import FeedbackSource, SourceKind
 from remint.workflows.freeze import freeze
-from remint.workflows.publish import Action, PublishRequest, PublishResult, publish
-from remint.workflows.retrain import RetrainRequest, retrain
-from retrain_world import RUN_ID, World
-
-HEAD = "remint/retrain/churn"
-LATER = datetime(2026, 11, 21, 12, 5, tzinfo=UTC)
-SECOND_ID = "churn-20261122T115900Z-4d5e6f"
+from remint.workflows.publish import Action
+from retrain_world import RUN_ID
 
 pytestmark = pytest.mark.usefixtures("nobodys_home")
-
-
-@dataclass(frozen=True)
-class Trained:
-    """Two retrains of one code by growing data; ``first`` and ``second`` are their commits on the branch."""
-
-    world: World
-    first: str
-    second: str
-
-    def run(self, number: int) -> Path:
-        return self.world.repo / ".remint" / "runs" / (RUN_ID, SECOND_ID)[number - 1]
-
-    def shows(self, number: int) -> None:
-        """Origin's branch is where that retrain left it."""
-        commit = (self.first, self.second)[number - 1]
-        for at in (self.world.root / "origin.git", self.world.repo):
-            self.world.git("update-ref", f"refs/heads/{HEAD}", commit, at=at)
-
-    def ledger(self) -> Ledger:
-        return Ledger(Git(self.world.repo), "churn")
-
-    def events(self, event: LedgerEvent) -> list[dict[str, Any]]:
-        return [dict(entry.data) for entry in self.ledger().entries() if entry.event is event]
-
-
-def train(world: World, decision: dict[str, Any], forge: Forge | None = None) -> dict[str, Any]:
-    source = FeedbackSource(kind=SourceKind.STORE, place=world.store_url)
-    request = RetrainRequest(decision=decision, source=lambda: source, clock=lambda: LATER, forge=forge)
-    return dict(retrain(world.repo, request).document)
-
-
-@pytest.fixture(scope="module")
-def trained(nobodys_home: None, built: World, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    root = tmp_path_factory.mktemp("trained") / "world"
-    shutil.copytree(built.root, root, symlinks=True)
-    world = World(root)
-    first = train(world, world.decision(until=100))
-    second = train(world, world.decision(until=150, run_id=SECOND_ID))
-    assert first["bundle"] != second["bundle"]
-    return Trained(world, str(first["commit"]), str(second["commit"]))
-
-
-@pytest.fixture
-def two(trained: Trained, tmp_path: Path) -> Trained:
-    shutil.copytree(trained.world.root, tmp_path / "world", symlinks=True)
-    copy = Trained(World(tmp_path / "world"), trained.first, trained.second)
-    copy.shows(1)
-    return copy
-
-
-@pytest.fixture
-def github(two: Trained) -> Iterator[GitHub]:
-    origin = Git(two.world.repo)
-    with serve(GitHub(commit_of=lambda branch: origin.remote_ref(f"refs/heads/{branch}"))) as server:
-        yield server
-
-
-@pytest.fixture
-def forge(github: GitHub) -> GitHubForge:
-    return GitHubForge(Access(url=github.url, token=TOKEN, variable="GITHUB_TOKEN"), github.name)
-
-
-@pytest.fixture
-def data_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proof costs two seconds, and most claims here are about what comes after it."""
-    monkeypatch.setattr(Dvc, "not_in_remote", lambda self, *, cached=True: [])
-
-
-def ask(two: Trained, forge: Forge, number: int = 1, **more: Any) -> PublishResult:
-    return publish(two.world.repo, PublishRequest(run=two.run(number), forge=forge, clock=lambda: LATER, **more))
 
 
 # -- the whole way ---------------------------------------------------------------------------------------------------
@@ -121,7 +46,8 @@ def test_a_retrain_becomes_a_pull_request_with_report_comment_and_status(
     result = ask(two, forge, run_url="https://ci.example.org/7")
     assert (result.action, result.number, result.commit) == (Action.CREATED, 1, two.first)
     (pull,) = github.pulls.values()
-    assert (pull["head"], pull["base"], pull["title"]) == (HEAD, "main", "Retrain churn")
+    assert (pull["head"], pull["base"]) == (HEAD, "main")
+    assert pull["title"] == "Retrain churn: failed by gate accuracy (150 new labels)"
     assert pull["body"].startswith((two.run(1) / "report.md").read_text().rstrip())
     assert len(pull["body"]) <= MAX_CHARACTERS
     (comment,) = github.comments.values()
@@ -242,7 +168,7 @@ def test_the_brake_stops_it(two: Trained, github: GitHub, forge: GitHubForge) ->
     freeze(Git(two.world.repo), "churn", reason="incident", by="ann", now=LATER)
     with pytest.raises(RemintError, match="incident"):
         ask(two, forge)
-    assert github.seen == []
+    assert github.writes == []
 
 
 # -- people ----------------------------------------------------------------------------------------------------------
@@ -288,7 +214,7 @@ def test_what_a_person_approved_is_not_replaced_under_their_name(
     github.reviews[1].append({"user": "ann", "state": "APPROVED", "commit_id": two.first})
     github.permissions["ann"] = "write"
     for _ in range(2):
-        with pytest.raises(LockedError, match="approved by ann and frozen"):
+        with pytest.raises(ApprovedError, match="approved by ann and frozen"):
             train(two.world, newer, forge)
     assert two.world.git("rev-parse", HEAD, at=two.world.root / "origin.git") == two.first
     (comment,) = github.comments.values()
@@ -296,6 +222,21 @@ def test_what_a_person_approved_is_not_replaced_under_their_name(
     assert RUN_ID in comment["body"]
     github.permissions.clear()  # a stranger's word means nothing: the way is free
     refuse_to_replace_approved(forge, two.ledger(), HEAD)
+
+
+def test_a_snooze_leaves_the_open_pull_request_to_its_reader_unless_asked_for_later(
+    two: Trained, github: GitHub, forge: GitHubForge, data_is_there: None
+) -> None:
+    ask(two, forge)
+    before, after = LATER - timedelta(hours=1), LATER + timedelta(hours=1)
+    said = {"until": format_time(LATER + timedelta(days=7)), "by": "ann", "reason": "holidays"}
+    two.record(LedgerEvent.SNOOZE, **said)
+    with pytest.raises(LockedError, match=r"snoozed until .* by ann: holidays"):
+        refuse_to_replace_approved(forge, two.ledger(), HEAD, asked_at=before, now=LATER)
+    refuse_to_replace_approved(forge, two.ledger(), HEAD, asked_at=after, now=LATER)  # by hand, since
+    refuse_to_replace_approved(forge, two.ledger(), HEAD, asked_at=before, now=LATER + timedelta(days=8))
+    github.pulls[1]["state"] = "closed"
+    refuse_to_replace_approved(forge, two.ledger(), HEAD, asked_at=before, now=LATER)
 
 
 def test_a_pull_request_that_a_person_opened_keeps_its_text(
@@ -354,8 +295,7 @@ def test_an_unchanged_lock_opens_nothing_and_leaves_what_is_open(
 def test_a_report_over_the_limit_is_cut_and_not_lost(
     two: Trained, github: GitHub, forge: GitHubForge, data_is_there: None
 ) -> None:
-    with (two.run(1) / "report.md").open("a") as file:
-        file.write("\n| a | b |" * 10_000)
+    two.judged(1, "pass", report="## Judged\n" + "| a | b |\n" * 10_000)
     assert ask(two, forge).action is Action.CREATED
     assert MAX_CHARACTERS - 1_000 < len(github.pulls[1]["body"]) <= MAX_CHARACTERS
     assert ask(two, forge).action is Action.UNCHANGED
@@ -403,52 +343,3 @@ def test_the_command_walks_the_same_path_against_a_bare_repository(
     assert local.pulls(HEAD)[0].state is PullState.MERGED
     assert main(command) == 0
     assert json.loads(capsys.readouterr().out)["action"] == "none"
-
-
-# -- dispatch --------------------------------------------------------------------------------------------------------
-
-
-def start(two: Trained, forge: Forge, decision: dict[str, Any], **more: Any) -> Any:
-    return dispatch(two.world.repo, DispatchRequest(decision=decision, forge=forge, **more))
-
-
-def test_a_decision_starts_the_workflow_once(two: Trained, github: GitHub, forge: GitHubForge) -> None:
-    decision = two.world.decision(run_id="churn-20261124T115900Z-7a8b9c")
-    assert start(two, forge, decision, ref="feature/$(id)").action is Started.STARTED
-    (sent,) = github.dispatches
-    assert (sent["workflow"], sent["ref"], sent["inputs"]["directory"]) == (
-        "retrain.yml",
-        "feature/$(id)",
-        "models/churn",
-    )
-    assert unpack(sent["inputs"]["decision"], where="input") == decision
-    again = start(two, forge, decision)
-    assert (again.action, again.url) == (Started.ALREADY, github.runs[0]["html_url"])
-    github.runs[0] |= {"status": "completed", "conclusion": "failure"}
-    assert start(two, forge, decision).action is Started.STARTED  # it did not do its work
-
-
-def test_a_decision_that_was_dealt_with_or_is_not_to_retrain_starts_nothing(
-    two: Trained, github: GitHub, forge: GitHubForge
-) -> None:
-    assert start(two, forge, two.world.decision(until=100)).action is Started.ALREADY
-    hold = two.world.decision(answer="HOLD", run_id="churn-20261124T115900Z-7a8b9c")
-    assert start(two, forge, hold).action is Started.NONE
-    assert github.seen == []
-
-
-def test_an_older_forge_that_knows_no_run_details_is_asked_without(
-    two: Trained, github: GitHub, forge: GitHubForge
-) -> None:
-    refused: list[str] = []
-
-    def old(method: str, path: str) -> Answer | None:
-        if method == "POST" and not refused:
-            refused.append(path)
-            return Answer(400, {"message": '"return_run_details" is not a permitted key.'})
-        return None
-
-    github.refuse = old
-    decision = two.world.decision(run_id="churn-20261124T115900Z-7a8b9c")
-    assert start(two, forge, decision).action is Started.STARTED
-    assert "return_run_details" not in github.dispatches[0]

@@ -19,6 +19,7 @@ from remint.core.ledger import (
     freezes,
     frozen,
     is_run_id,
+    last_snooze,
     new_run_id,
     parse_ledger,
     refuse_frozen,
@@ -165,3 +166,19 @@ def test_run_ids_are_safe_as_directory_names() -> None:
     )
     with pytest.raises(ValueError, match="not a run id"):
         new_run_id("churn", NOW, "xyz")
+
+
+def test_the_last_snooze_counts_a_shorter_one_too() -> None:
+    def snooze(by: str, days: int, hours_ago: float) -> LedgerEntry:
+        until = format_time(NOW + timedelta(days=days))
+        return entry(LedgerEvent.SNOOZE, hours_ago=hours_ago, until=until, by=by, reason="why")
+
+    entries = [snooze("ann", 14, 3), started(), snooze("bob", 1, 2)]
+    found = last_snooze(entries)
+    assert found is not None
+    assert (found.by, found.until, found.at) == ("bob", NOW + timedelta(days=1), NOW - timedelta(hours=2))
+    memory = check_memory(entries, reference="sha256:r", now=NOW, timeout=timedelta(hours=6))
+    assert memory.history.snoozed == found
+    assert last_snooze([started()]) is None
+    with pytest.raises(DocumentError):
+        last_snooze([entry(LedgerEvent.SNOOZE, by="ann", reason="why")])

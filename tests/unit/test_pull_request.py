@@ -9,8 +9,10 @@ import pytest
 from remint.core.pull_request import (
     Proposal,
     body,
+    note_of,
     read_proposal,
     same_text,
+    stale_description,
     status_description,
     story,
     story_marker,
@@ -96,3 +98,26 @@ def test_a_status_fits_and_names_what_failed() -> None:
     assert len(text) == 140
     assert text.startswith("Gate fail, against churn#stable#1: metric-0, ")
     assert status_description({"verdict": "pass", "champion": None, "findings": []}) == "Gate pass, no champion yet"
+
+
+def test_commands_stand_under_the_runs_with_their_answers_as_text() -> None:
+    hostile = "</details>|x|<img src=x onerror=1> @everyone [a](http://b) `c`"
+    at = "2026-11-21T12:00:00.000000Z"
+    commands = [
+        {"at": at, "by": "ann", "command": "/help", "answer": "/retrain [REASON]"},
+        {"at": at, "by": hostile, "command": f"/snooze 14d {hostile}", "answer": hostile},
+    ]
+    text = story("churn", [RUN], commands=commands, note="A note.")
+    rows = [line for line in text.splitlines() if "/help" in line or "/snooze" in line]
+    assert ["/snooze" in row for row in rows] == [True, False]
+    assert all(row.replace("\\|", "").count("|") == 5 for row in rows)
+    for dangerous in ("<img", "</details>", "@everyone", "[a](", "http://"):
+        assert dangerous not in text
+    assert note_of(text) == "A note."
+    assert note_of(story("churn", [RUN], commands=commands)) is None
+    assert "170 earlier commands" in story("churn", [], commands=commands * 100)
+
+
+def test_a_stale_status_says_what_changed_and_fits() -> None:
+    assert stale_description(["the champion is now v1.3.0"]) == "stale: the champion is now v1.3.0"
+    assert len(stale_description(["the champion is now " + "x" * 500])) == 140

@@ -17,6 +17,7 @@ from remint.core.trigger import (
     RuleKind,
     RuleResult,
     RuleState,
+    Snooze,
     Treatment,
     TriggerPolicy,
     decide,
@@ -266,3 +267,37 @@ def test_a_signal_of_ones_own_may_ask_for_a_person() -> None:
     rules = [rule(RuleKind.DRIFT, "ok"), rule(RuleKind.PROMQL, "fired")]
     assert decide(rules, policy, history=QUIET_PAST, fresh_labels=500, now=NOW).answer is Answer.INVESTIGATE
     assert decide(rules, POLICY, history=QUIET_PAST, fresh_labels=500, now=NOW).answer is Answer.RETRAIN
+
+
+ASLEEP = Snooze(until=NOW + timedelta(days=3), by="Ada", reason="the call centre moves", at=NOW - timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("said", "fresh_labels", "expected"),
+    [
+        ({"drift": "fired"}, 500, Answer.HOLD),
+        ({"age": "fired"}, 500, Answer.HOLD),
+        ({"drift": "fired"}, 10, Answer.NEED_LABELS),  # which trains nothing, and labels are worth having
+        ({"drift": "fired", "integrity": "fired"}, 500, Answer.INVESTIGATE),
+        ({"drift": "fired", "manual": "fired"}, 500, Answer.RETRAIN),
+        ({"drift": "ok"}, 500, Answer.HOLD),
+        ({"drift": "error"}, 500, Answer.INCONCLUSIVE),
+    ],
+)
+def test_a_snooze_holds_off_what_the_rules_want_and_nothing_else(
+    said: dict[str, str], fresh_labels: int, expected: Answer
+) -> None:
+    assert answer(said, history=History(snoozed=ASLEEP), fresh_labels=fresh_labels) is expected
+
+
+def test_a_snooze_is_named_with_who_until_and_why() -> None:
+    rules = [rule(RuleKind.DRIFT, "fired")]
+    found = decide(rules, POLICY, history=History(snoozed=ASLEEP), fresh_labels=500, now=NOW)
+    assert found.summary == "Hold: snoozed until 2026-05-04 12:00Z by Ada: the call centre moves"
+    assert found.reasons == (str(ASLEEP), "drift fired")
+
+
+def test_a_snooze_that_is_over_does_nothing() -> None:
+    history = History(snoozed=ASLEEP)
+    assert answer({"drift": "fired"}, history=history, now=ASLEEP.until) is Answer.RETRAIN
+    assert answer({"drift": "fired"}, history=history, now=ASLEEP.until - timedelta(seconds=1)) is Answer.HOLD

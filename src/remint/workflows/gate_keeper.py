@@ -26,6 +26,7 @@ from remint.workflows.place import named_bundle
 from remint.workflows.prepare import PREPARED
 from remint.workflows.recorded_gate import GateRecord, champion_now, newest_gate, run_that_made
 from remint.workflows.report import render_report
+from remint.workflows.retrain_steps import earlier_gates
 
 _NEEDED: Final = (BUNDLE.as_posix(), PREPARED.as_posix())
 
@@ -178,7 +179,7 @@ class GateKeeper:
             dvc.pull(*(path for path in dvc.outputs() if path.startswith(_NEEDED)))
             rules = {"gate": stand.params.gate, "evaluate": stand.params.evaluate}
             params = load_params(tree.path / "params.yaml").model_copy(update=rules)
-            decision = None if made_by is None else read_document(self.ledger.attachment(made_by, "decision.json"))
+            decision = self._attached(made_by, "decision.json")
             with champion_of_registry(params, self.directory, progress) as opponent:
                 gate = run_gate(
                     params,
@@ -191,14 +192,20 @@ class GateKeeper:
                     parents=[str(d["id"]) for d in (decision, stand.record and stand.record.gate) if d],
                 )
             report = render_report(
+                params=params,
                 gate=gate,
                 decision=decision,
                 metadata=_file(tree.path / "artifacts" / "metadata.json"),
                 summary=_file(tree.path / PREPARED / "summary.json"),
+                changes=self._attached(made_by, "changes.json"),
+                history=earlier_gates(self.ledger, run_id=made_by or ""),
             )
         finally:
             git.remove_worktree(place)
         return self._record(stand, gate, report, decision, made_by, shown or {})
+
+    def _attached(self, run_id: str | None, name: str) -> dict[str, Any] | None:
+        return None if run_id is None else read_document(self.ledger.attachment(run_id, name))
 
     def _record(
         self,
