@@ -49,13 +49,22 @@ def as_feedback(rows: LabelledRows, *, first: int = 1) -> LabelledRows:
     )
 
 
-def make_model(directory: Path, *, feedback: int = 0, until: int | None = None, **gate: Any) -> Params:
-    """A pipeline directory with its artifacts, trained on 300 rows of the old world and ``feedback`` of the new."""
+def make_model(
+    directory: Path, *, feedback: int = 0, until: int | None = None, regions: bool = False, **gate: Any
+) -> Params:
+    """A pipeline directory with its artifacts, trained on 300 rows of the old world and ``feedback`` of the new.
+
+    With ``regions`` each row of the data file has a sensitive one, north or south.
+    """
     (directory / "data").mkdir(parents=True)
     (directory / "golden").mkdir()
     data = rows_of(300, seed=1)
     lines = [f"{r['x']!r},{r['z']!r},{label}" for r, label in zip(data.table.to_rows(), data.labels, strict=True)]
-    (directory / "data/d.csv").write_text("\n".join(["x,z,bought", *lines]) + "\n")
+    header, columns = "x,z,bought", {"x": "numeric", "z": "numeric"}
+    if regions:
+        lines = [f"{line},{('north', 'south')[i % 2]}" for i, line in enumerate(lines)]
+        header, columns = f"{header},region", {**columns, "region": "sensitive"}
+    (directory / "data/d.csv").write_text("\n".join([header, *lines]) + "\n")
     (directory / "requirements.txt").write_text(f"remint=={__version__}\n")
     golden = format_golden(data.take(draw_golden(data, size=60, salt="shop:0")))
     (directory / "golden/golden.jsonl").write_bytes(golden)
@@ -67,7 +76,7 @@ def make_model(directory: Path, *, feedback: int = 0, until: int | None = None, 
     ]
     document: dict[str, Any] = {
         "pipeline": PIPELINE,
-        "task": {"data": "data/d.csv", "label": "bought", "columns": {"x": "numeric", "z": "numeric"}},
+        "task": {"data": "data/d.csv", "label": "bought", "columns": columns},
         "prepare": {
             "golden": {"sha256": golden_hash(golden)},
             "until": {"sequence": feedback if until is None else until},

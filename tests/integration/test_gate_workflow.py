@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from gate_examples import NOW, make_model
-from remint.config import Params, load_params
+from remint.adapters.bundle import bundle_bytes, read_manifest
+from remint.config import Params, load_params, parse_params
 from remint.core.document import DocumentKind, unseal
+from remint.core.verdict import Absence, Verdict
 from remint.errors import BundleError, UsageError
-from remint.workflows.gate import run_gate
+from remint.workflows.evaluate import evaluate
+from remint.workflows.gate import gate_rules_id, run_gate
+from remint.workflows.reproduce import compared, judge_reproducible
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +172,105 @@ def test_a_service_that_does_not_start_fails_and_says_why(champion: Path, tmp_pa
     assert document["verdict"] == "fail"
     boot = next(f for f in document["findings"] if f["rule"] == "service:boot")
     assert "max_series" in boot["reason"]
+
+
+# -- the metric contract -----------------------------------------------------------------------------------------------
+
+
+def with_gate(directory: Path, **sections: Any) -> Params:
+    """The directory's params with other sections in ``gate``, checked as those of a file are."""
+    document = yaml.safe_load((directory / "params.yaml").read_text())
+    document["gate"] |= sections
+    return parse_params(yaml.safe_dump(document))
+
+
+def test_slices_flips_calibration_and_size_are_judged_and_fit_the_schema(champion: Path, challenger: Path) -> None:
+    params = with_gate(
+        challenger,
+        slices=[{"column": "x"}, {"column": "z", "edges": [0]}],
+        flips={"max_share": 0.01},
+        calibration={"tolerance": 0.5},
+        service={"bundle_bytes": 10_000_000, "max_growth_share": 0.0},
+    )
+    document = gate(challenger, champion, params=params)
+    found = verdicts(document)
+    assert found["slice:accuracy@x"] == found["slice:accuracy@z"] == "pass"
+    assert found["flips"] == "fail"  # a better model, but wrong about others
+    assert found["calibration"] == "pass"
+    assert found["bundle:size"] in {"pass", "fail"}
+    by_z = [s for s in document["slices"] if s["column"] == "z"]
+    assert [s["slice"] for s in by_z] == ["z < 0", "z >= 0"]
+    assert sum(s["rows"] for s in by_z) == document["rows"]["fresh"] == 270
+    assert len([s for s in document["slices"] if s["column"] == "x"]) == 4
+    evidence = document["findings"][0]["evidence"]["mcnemar"]
+    assert document["flips"]["worse"] == evidence["champion_right"]
+    assert document["calibration"]["interval"]["high"] < 0  # the old model is surely wrong in the new world
+    assert document["size_bytes"]["challenger"] == bundle_bytes(challenger / "artifacts/bundle")
+    schema = json.loads((Path(__file__).parents[2] / "schemas/gate.schema.json").read_text())
+    Draft202012Validator(schema).validate(document)
+
+
+def test_sensitive_slices_are_of_the_test_rows_because_feedback_does_not_know_them(
+    champion: Path, tmp_path: Path
+) -> None:
+    rules = [
+        {"metric": "accuracy", "role": "gate", "tolerance": 0.02},
+        {"metric": "accuracy", "role": "guard", "tolerance": 0.5, "slices": ["region"]},
+    ]
+    made = make_model(tmp_path, feedback=900, regions=True, rules=rules, slices=[{"column": "region", "min_rows": 20}])
+    document = gate(tmp_path, champion, params=made)
+    assert document["judged_on"] == "fresh"
+    assert {(s["role"], s["slice"], s["rows_name"]) for s in document["slices"]} >= {
+        ("gate", "region = north", "test"),
+        ("gate", "region = south", "test"),
+        ("guard", "region = north", "golden"),
+        ("guard", "region = south", "golden"),
+    }
+    found = verdicts(document)
+    assert found["slice:accuracy@region"] == "fail"  # the test rows are of the old world
+    assert found["guard:accuracy@region"] == "pass"
+
+
+def test_without_a_champion_slices_and_flips_stop_nothing(champion: Path) -> None:
+    params = with_gate(champion, slices=[{"column": "x"}], flips={"max_share": 0.0}, calibration={"tolerance": 0.0})
+    document = gate(champion, params=params)
+    found = verdicts(document)
+    assert {found[r] for r in ("slice:accuracy@x", "flips", "calibration", "guard:accuracy")} == {"no_champion"}
+    assert document["verdict"] == "pass"
+    assert document["evaluation"] is document["flips"] is None
+
+
+def test_other_rules_have_another_id(champion: Path) -> None:
+    params = load_params(champion / "params.yaml")
+    assert gate(champion)["rules_id"] == gate_rules_id(params)
+    assert gate_rules_id(with_gate(champion, min_rows=41)) != gate_rules_id(params)
+
+
+def test_three_columns_where_the_evaluation_rows_changed(champion: Path, challenger: Path) -> None:
+    evaluate(load_params(champion / "params.yaml"), champion)
+    recorded = json.loads((champion / "artifacts/metrics.json").read_text())
+    same = gate(champion, champion, champion_metrics=recorded)["evaluation"]
+    assert same["changed"] is same["golden"]["changed"] is False
+    moved = gate(challenger, champion, champion_metrics=recorded)["evaluation"]
+    assert moved["changed"] is True
+    assert moved["golden"]["changed"] is False
+    assert moved["judged_on"] == {"before": "test", "now": "fresh"}
+    columns = moved["metrics"]["accuracy"]
+    assert columns["champion_before"] == recorded["test"]["accuracy"]
+    assert columns["champion_before"] > columns["challenger_now"] > columns["champion_now"]
+
+
+def test_training_again_in_another_process_gives_the_same_bundle(champion: Path) -> None:
+    document = gate(champion, params=with_gate(champion, reproducibility="always"))
+    assert verdicts(document)["reproducible"] == "pass"
+
+
+def test_another_bundle_or_none_is_no_reproduction(champion: Path, challenger: Path, tmp_path: Path) -> None:
+    first, again = (read_manifest(place / "artifacts/bundle") for place in (champion, challenger))
+    found = compared(first, again)
+    assert found.verdict is Verdict.FAIL
+    assert "model.skops" in found.evidence["files"]
+    (tmp_path / "params.yaml").write_text("pipeline: shop\n")
+    absent = judge_reproducible(tmp_path, champion / "artifacts/bundle")
+    assert absent.verdict is Absence.MISSING
+    assert "params.yaml" in absent.reason

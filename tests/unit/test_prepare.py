@@ -122,6 +122,7 @@ def test_sensitive_columns_stand_beside_the_rows_and_never_in_the_golden_file(tm
     prepare(params, tmp_path)
     found = sides(tmp_path, params)
     assert set(found["train"].sensitive) == {"age"}
+    assert set(found["golden"].sensitive) == {"age"}  # known again by the data rows that it was drawn from
     assert "age" not in found["train"].table.columns
     assert b"age" not in (tmp_path / "golden/golden.jsonl").read_bytes()
 

@@ -122,7 +122,7 @@ def test_a_slice_that_fell_fails_where_the_whole_looks_better() -> None:
     looks, (finding,) = judged(cut_of(champion, answers(right, champion.labels), group), rule())
     assert {s.part: s.verdict for s in looks if s.verdict is not Verdict.PASS} == {"plan = gold": Verdict.FAIL}
     assert (finding.rule, finding.verdict, finding.field) == ("slice:accuracy@plan", Verdict.FAIL, "plan")
-    assert "1 of 4 slices worse by more than the tolerance and beyond noise: plan = gold" in finding.reason
+    assert "1 of 4 slices worse by more than the tolerance of 0.02, beyond noise: plan = gold" in finding.reason
     assert finding.observed is not None
     assert finding.observed < -0.2
 
@@ -141,7 +141,7 @@ def test_a_slice_that_is_too_small_is_shown_and_never_passes_for_itself() -> Non
     assert looks[1].champion is not None
     assert looks[1].p_value is None
     assert finding.verdict is Verdict.PASS
-    assert "too few distinct rows: plan = small" in finding.reason
+    assert "fewer than 20 distinct rows: plan = small" in finding.reason
     _, (none,) = judged(cut_of(champion, challenger, np.repeat(["big", "small"], [100, 10]), min_rows=101), rule())
     assert none.verdict is Verdict.INCONCLUSIVE
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 The challenger is the model in artifacts/ (dvc repro, or dvc pull); the champion that of the registry's stable tag, or
-none for the first model, which faces the floors of gate.rules. A failed guard on the golden set can be accepted by a
+none for the first model, which faces the floors of gate.rules. With gate.reproducibility: always it trains once more.
+A failed guard on the golden set can be accepted by a
 person with a reason: that is bound to this challenger, recorded in the ledger and found again by the next gate.
 
 examples:

@@ -208,8 +208,7 @@ def _look(cut: Cut, rule: GateRule, part: Part, *, seed: int, draws: int) -> Loo
         if exceeds(rule, champion, challenger):  # only then can it fail: the exchange is asked where it counts
             swapped = exchanged(rule.metric, before, after, keys, seed=seed, draws=draws)
             p_value = max(beyond, _p_same(swapped, rule.direction, worse))
-    needed = cut.rule.min_rows if rule.min_rows is None else max(cut.rule.min_rows, rule.min_rows)
-    if count < needed:
+    if count < cut.rule.min_rows:
         verdict, p_value = Verdict.INCONCLUSIVE, None
     return Look(
         rule=rule,
@@ -278,19 +277,22 @@ def _finding(cut: Cut, rule: GateRule, looks: Sequence[Look]) -> Finding:
     if not looks:
         verdict, said = Absence.MISSING, "not known of any row"
     elif cut.champion is None:
-        verdict, said = Absence.NO_CHAMPION, f"{len(looks)} slices, no champion to compare with"
+        verdict, said = Absence.NO_CHAMPION, f"{_count(len(looks))}, no champion to compare with"
     elif failed:
         verdict = Verdict.FAIL
-        said = f"{len(failed)} of {len(judged)} slices worse by more than the tolerance and beyond noise: "
+        allowed = failed[0].rule.allowed(failed[0].champion)
+        said = (
+            f"{len(failed)} of {_count(len(judged))} worse by more than the tolerance of {allowed:.3g}, beyond noise: "
+        )
         said += "; ".join(_line(s) for s in failed[:3]) + (f"; and {len(failed) - 3} more" if failed[3:] else "")
     elif judged:
         verdict = Verdict.PASS
-        said = f"{len(judged)} slices judged, the worst {_line(judged[0])}"
+        said = f"{_count(len(judged))} judged, the worst {_line(judged[0])}"
     else:
         verdict = Absence.MISSING if absent and not small else Verdict.INCONCLUSIVE
         said = "no slice could be judged"
     if small:
-        said += f"; too few distinct rows: {listed(small)}"
+        said += f"; fewer than {cut.rule.min_rows} distinct rows: {listed(small)}"
     if absent and verdict is not Absence.NO_CHAMPION:
         said += f"; no value: {listed(absent)}"
     if rule.role is MetricRole.INFO:
@@ -325,4 +327,8 @@ def _loss(seen: Look) -> float:
 def _line(seen: Look) -> str:
     assert seen.challenger is not None
     words = difference(seen.champion, seen.challenger, seen.noise)
-    return f"{seen.part} ({seen.keys} distinct rows): {words}, tolerance {seen.rule.allowed(seen.champion):.3g}"
+    return f"{seen.part} ({seen.keys} distinct rows): {words}"
+
+
+def _count(slices: int) -> str:
+    return "1 slice" if slices == 1 else f"{slices} slices"

@@ -9,8 +9,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from remint.adapters.bundle import read_manifest
 from remint.core.verdict import Absence, Finding, Verdict
@@ -34,6 +35,11 @@ def judge_reproducible(directory: Path, bundle: Path) -> Finding:
                 reason=f"training again ended with code {done.returncode}: {said.strip()[:300]}",
             )
         again = read_manifest(Path(scratch) / "bundle")
+    return compared(first, again)
+
+
+def compared(first: Mapping[str, Any], again: Mapping[str, Any]) -> Finding:
+    """What two manifests of the same training say."""
     if again["id"] == first["id"]:
         return Finding(
             rule=RULE,
