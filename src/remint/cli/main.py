@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "labels": ("labels", "import labels that come as files"),
     "gate": ("gate", "compare challenger and champion; write gate.json"),
     "report": ("report", "render the evidence as Markdown or HTML"),
+    "fork-report": ("fork_report", "comment on a fork's pull request by documents that its own run left behind"),
     "registry": ("registry", "list, register and assign model versions (git tags)"),
     "bundle": ("bundle", "verify or export a model bundle"),
     "canary": ("canary", "start, list, judge, step, promote or roll back a canary"),
