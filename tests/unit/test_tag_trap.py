@@ -10,7 +10,8 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 HOMES = (ROOT / ".github", ROOT / "src" / "remint" / "templates" / "github")
-WORKFLOWS = sorted(path for home in HOMES for path in (home / "workflows").glob("*.yml"))
+CALLERS = HOMES[1].with_name("github-reusable")
+WORKFLOWS = sorted(path for home in (*HOMES, CALLERS) for path in (home / "workflows").glob("*.yml"))
 
 
 def events(path: Path) -> dict[str, Any]:
@@ -39,6 +40,7 @@ def test_a_release_starts_by_a_merge_or_by_dispatch_and_registers_in_the_same_ru
     assert events(path)["push"] == {"branches": ["main"], "paths": ["**/dvc.lock"]}
     (job,) = [j for name, j in yaml.load(path.read_text(), yaml.BaseLoader)["jobs"].items() if name == "release"]
     commands = [step["run"] for step in job["steps"] if "run" in step]
-    registered = commands.index("remint registry register")
-    assert any(command.startswith("remint bundle export") for command in commands[registered:]), "in the same run"
+    planned = commands.index("remint release --plan --output plan.json")
+    released = commands.index("remint release --output release.json")  # the version's tag
+    assert any("remint bundle export" in command for command in commands[planned:released]), "in the same run"
     assert not any("--tags" in command or "--follow-tags" in command for command in commands)
