@@ -136,11 +136,37 @@ def test_the_evidence_is_in_the_ledger_and_beside_the_checkout(
     assert gate["champion"]["tag"] == "churn#stable#1"
     assert run["cpu_seconds"] > 0
     assert run["peak_memory_bytes"] > 10_000_000
-    for name in ("decision.json", "gate.json", "run.json", "report.md"):
+    for name in ("decision.json", "gate.json", "changes.json", "run.json", "report.md"):
         assert ledger(world).attachment(RUN_ID, name) == (result.files / name).read_bytes()
     last = ledger(world).entries()[-1]
     assert last.event is LedgerEvent.RETRAIN_FINISHED
     assert last.data["gate"] == {"id": gate["id"], "verdict": gate["verdict"]}
+
+
+def test_what_changed_and_what_was_re_run_is_told_with_the_evidence(
+    published: tuple[World, RetrainResult, tuple[str, ...]],
+) -> None:
+    world, result, _ = published
+    found = unseal(json.loads((result.files / "changes.json").read_text()), DocumentKind.CHANGES, pipeline="churn")
+    assert found["base"] == world.git("rev-parse", "HEAD")
+    assert found["bundle"]["before"] != found["bundle"]["now"] == result.document["bundle"]
+    added = {(c["side"], c["name"]): (c["before"], c["now"]) for c in found["rows"]}
+    assert added["train", "feedback"] == (0, 105)  # the base's rows were read through DVC: git does not have them
+    assert added["fresh", "feedback"] == (0, 45)
+    assert {c["name"]: c["before"] for c in found["params"]} == {
+        "prepare.until.sequence": "0",
+        "prepare.until.arrived_at": "null",
+    }
+    assert [f["name"] for f in found["files"]] == ["data/feedback.parquet"]
+    assert [(s["name"], s["action"]) for s in found["stages"]] == [
+        (name, "ran") for name in ("prepare", "train", "evaluate")
+    ]
+    assert all(stage["seconds"] > 0 for stage in found["stages"])
+    assert found["notes"] == []
+    report = (result.files / "report.md").read_text()
+    assert "- to train: +105 of feedback; labels: " in report
+    assert "| prepare | ▶ ran | " in report
+    assert not (result.files / "report-full.md").exists()  # nothing had to be left out
 
 
 def test_a_decision_is_dealt_with_once(published: tuple[World, RetrainResult, tuple[str, ...]], tmp_path: Path) -> None:
@@ -318,7 +344,7 @@ def test_a_dry_run_changes_nothing(
     assert main(["retrain", "--decision", "../../../decision.json", "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["branch"] == BRANCH
     assert events(world) == []
-    assert not (world.repo / ".remint" / "runs").exists()
+    assert not (world.repo / ".remint" / "runs" / RUN_ID).exists()
 
 
 # -- bundles ---------------------------------------------------------------------------------------------------------
