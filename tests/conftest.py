@@ -53,7 +53,7 @@ def _guards(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
         "[advice]\n\tdetachedHead = false\n"
     )
     for variable in list(os.environ):
-        if variable.startswith(("REMINT_", "GITHUB_", "GITEA_", "FORGEJO_")):
+        if variable.startswith(("REMINT_", "GITHUB_", "GITEA_", "FORGEJO_", "OTEL_")):
             monkeypatch.delenv(variable)
 
 

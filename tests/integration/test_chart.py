@@ -173,13 +173,14 @@ def test_every_default_is_described_by_the_schema_and_the_other_way_round() -> N
 
 
 STATE = {
-    "schema": "remint/state/1.0",
+    "schema": "remint/state/1.1",
     "pipeline": "churn",
     "release": "r3",
     "stable": "sha256:" + "b" * 64,
     "canary": "sha256:" + "c" * 64,
     "steps": [0.1, 0.5, 1.0],
     "step": 1,
+    "runs": {"sha256:" + "c" * 64: "churn-20261121T115900Z-1a2b3c"},
 }
 
 
@@ -220,6 +221,9 @@ def test_a_step_of_the_canary_changes_the_state_and_restarts_nothing(tmp_path: P
         ({"release": "7"}, "state.release"),
         ({"pipeline": "Churn"}, "state.pipeline"),
         ({"schema": "remint/state/2.0"}, "state.schema"),
+        ({"runs": ["x"]}, "state.runs"),
+        ({"runs": {"sha256:abc": "churn-20261121T115900Z-1a2b3c"}}, "state.runs: sha256:abc"),
+        ({"runs": {"sha256:" + "b" * 64: "yesterday"}}, "yesterday is not a bundle id and its run"),
         ({"weights": [90, 90]}, "state.weights: unknown key"),
     ],
 )

@@ -450,6 +450,22 @@ def test_draining_turns_new_predictions_away(world: Callable[..., World], stable
     w.run(story)
 
 
+def test_the_service_says_which_run_made_what_it_serves(
+    world: Callable[..., World], stable: Bundle, canary: Bundle
+) -> None:
+    run_id = "shop-20261121T115900Z-1a2b3c"
+    w = world(replace(state_of(stable, canary, step=0), runs={canary.id: run_id}), stable, canary)
+
+    async def story(client: httpx.AsyncClient) -> None:
+        info = (await client.get("/model/info")).json()
+        assert (info["stable"]["run"], info["canary"]["run"]) == (None, run_id)
+
+    w.run(story)
+    labels = {"pipeline": PIPELINE, "release": "r1"}
+    assert w.samples("remint_model_info", **labels, bundle=canary.id, track="canary", run=run_id)
+    assert w.samples("remint_model_info", **labels, bundle=stable.id, track="stable", run="")
+
+
 def test_an_app_that_is_not_ours_gets_the_same_contract(tmp_path: Path, stable: Bundle) -> None:
     async def theirs(scope: Any, receive: Any, send: Any) -> None:
         """A bare ASGI app: predicts for /score?x=..., answers 404 to the rest."""

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remint.adapters.state import read_state, write_state
-from remint.core.release import ReleaseState, Track, canary_share, track_of
+from remint.core.release import ReleaseState, Track, canary_share, track_of, with_runs
 from remint.errors import ConfigError
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+RUN, OTHER_RUN = "churn-20261121T115900Z-1a2b3c", "churn-20261122T115900Z-4d5e6f"
 STATE = ReleaseState(pipeline="churn", release="r7", stable=A, canary=B, steps=(0.1, 0.25, 0.5, 1.0), step=1)
 
 
@@ -58,6 +59,32 @@ def test_a_state_survives_its_file(tmp_path: Path) -> None:
     assert read_state(path) == STATE
     write_state(path, STATE)
     assert path.read_bytes() == first
+
+
+def test_a_state_names_the_runs_of_the_bundles_that_it_serves_and_of_no_others(tmp_path: Path) -> None:
+    gone = "sha256:" + "c" * 64
+    state = dataclasses.replace(STATE, runs={A: RUN, gone: RUN})
+    told = with_runs(state, {B: OTHER_RUN, A: OTHER_RUN})
+    assert told.runs == {A: RUN, B: OTHER_RUN}, "what is known already stays"
+    write_state(tmp_path / "state.yaml", told)
+    assert read_state(tmp_path / "state.yaml") == told
+    assert with_runs(dataclasses.replace(told, canary=None, step=-1), {}).runs == {A: RUN}
+
+
+def test_a_state_of_version_1_0_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "state.yaml"
+    write_state(path, STATE)
+    path.write_text(path.read_text().replace("state/1.1", "state/1.0"))
+    assert read_state(path) == STATE
+
+
+@pytest.mark.parametrize("runs", ["runs: 7", f"runs: {{'sha256:short': {RUN}}}", f"runs: {{'{A}': yesterday}}"])
+def test_runs_that_are_none_are_refused(tmp_path: Path, runs: str) -> None:
+    path = tmp_path / "state.yaml"
+    write_state(path, STATE)
+    path.write_text(path.read_text() + runs + "\n")
+    with pytest.raises(ConfigError, match=r"state.yaml: runs: "):
+        read_state(path)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from remint.core.command_run import CommandRun
@@ -82,13 +82,15 @@ def _to_gateway(run: CommandRun, url: str, environ: Mapping[str, str], seconds: 
         gauge = Gauge(name, sample.text, list(sample.labels), registry=registry)
         (gauge.labels(**sample.labels) if sample.labels else gauge).set(sample.value)
 
-    def handler(to: str, method: str, _: float | None, headers: Sequence[tuple[str, str]], data: bytes) -> Any:
+    def handler(
+        *, url: str, method: str, timeout: float | None, headers: Sequence[tuple[str, str]], data: bytes
+    ) -> Callable[[], None]:
         def send() -> None:
             sent = {**dict(headers), **access.headers}
             try:
                 with access.session() as session:
                     answer = session.request(
-                        method, to, data=data, headers=sent, auth=access.auth, timeout=seconds, allow_redirects=False
+                        method, url, data=data, headers=sent, auth=access.auth, timeout=timeout, allow_redirects=False
                     )
             except requests.Timeout:
                 raise ServiceError(f"no answer within {seconds:g} s") from None
@@ -102,7 +104,7 @@ def _to_gateway(run: CommandRun, url: str, environ: Mapping[str, str], seconds: 
         return send
 
     group = {"command": run.name} | ({"pipeline": run.pipeline} if run.pipeline else {})
-    pushadd_to_gateway(access.url, job="remint", registry=registry, grouping_key=group, handler=handler)
+    pushadd_to_gateway(access.url, "remint", registry, grouping_key=group, timeout=seconds, handler=handler)
 
 
 def _to_collector(run: CommandRun, environ: Mapping[str, str], seconds: float) -> None:

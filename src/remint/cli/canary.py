@@ -40,7 +40,7 @@ _VERDICTS: Final = {"pass": "green", "inconclusive": "yellow", "fail": "red"}
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     commands = parser.add_subparsers(
-        dest="canary_command", metavar="COMMAND", required=True, parser_class=CommandParser
+        dest="subcommand", metavar="COMMAND", required=True, parser_class=CommandParser
     )
 
     init = _add(commands, "init", "the first release: one bundle serves everything", "--bundle sha256:<hex>")

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from remint.adapters.usage import workflow_run_url
 from remint.cli.common import emit_json, stderr
 from remint.cli.feedback import add_source
 from remint.cli.forge_options import add_forge, forge_if_any
@@ -71,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
             push=not args.no_push,
             dry_run=args.dry_run,
             output_dir=args.output_dir,
+            workflow=workflow_run_url(os.environ),
             forge=None if args.no_push else forge_if_any(args),
         ),
     )

@@ -31,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from remint.adapters.git import Git
     from remint.config import load_params
+    from remint.core.trace import took
     from remint.workflows.trace import trace
 
     story = trace(Git(Path()), load_params().pipeline, args.run_id)
@@ -43,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
         stderr.print(shown)
     if story.bundles:
         stderr.print(Text(f"Bundle: {', '.join(story.bundles)}"))
+    if story.usage is not None:
+        stderr.print(Text(f"Took: {took(story.usage)}"))
     if story.files:
         stderr.print(Text(f"Files: {', '.join(story.files)} (remint ledger --run {story.run_id} --file NAME)"))
     emit_json(story.to_json(), output=args.output, as_json=args.json)

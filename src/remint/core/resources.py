@@ -29,8 +29,13 @@ class Footprint:
     co2e_grams: float | None
 
     def to_json(self) -> dict[str, Any]:
-        cost = None if self.cost is None else {"amount": self.cost, "currency": self.currency}
-        return {"cost": cost, "energy_kwh": self.energy_kwh, "co2e_grams": self.co2e_grams}
+        cost = None if self.cost is None else {"amount": _six_digits(self.cost), "currency": self.currency}
+        return {"cost": cost, "energy_kwh": _six_digits(self.energy_kwh), "co2e_grams": _six_digits(self.co2e_grams)}
+
+
+def _six_digits(value: float | None) -> float | None:
+    """More would say that the factors are known that well."""
+    return None if value is None else float(f"{value:.6g}")
 
 
 def footprint(cpu_seconds: float, factors: Factors | None) -> Footprint:

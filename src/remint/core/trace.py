@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from remint.core.document import format_time
 from remint.core.ledger import LedgerEntry, LedgerEvent
 from remint.core.registry import Registry
+
+_USAGE: Final = ("cpu_seconds", "peak_memory_bytes", "cost", "energy_kwh", "co2e_grams", "workflow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,18 +56,20 @@ class Moment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """``files``: what is attached to the run in the ledger."""
+    """``files``: what is attached to the run in the ledger; ``usage``: its run.json, where it retrained."""
 
     run_id: str
     bundles: tuple[str, ...]
     moments: tuple[Moment, ...]
     files: tuple[str, ...] = ()
+    usage: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
             "run_id": self.run_id,
             "bundles": list(self.bundles),
             "moments": [moment.to_json() for moment in self.moments],
+            "usage": None if self.usage is None else {key: self.usage.get(key) for key in _USAGE},
             "files": list(self.files),
         }
 
@@ -100,6 +104,7 @@ def tell(
     bundle_at: Mapping[str, str],
     *,
     files: Sequence[str] = (),
+    usage: Mapping[str, Any] | None = None,
 ) -> Story | None:
     """The story of ``run_id``, oldest first; None where nothing knows it. ``bundle_at``: commit -> its bundle's id."""
     mine = [commit for commit in commits if commit.run_id == run_id]
@@ -117,19 +122,25 @@ def tell(
     moments += [_of_entry(entry) for entry in related]
     places = {commit for commit, bundle in bundle_at.items() if bundle in bundles} | {commit.id for commit in mine}
     moments += _of_registry(registry, places)
-    ordered = sorted(moments, key=lambda moment: (moment.at, _rank(moment)))
-    return Story(run_id=run_id, bundles=bundles, moments=tuple(ordered), files=tuple(files))
+    moments.sort(key=lambda moment: moment.at)
+    moments.sort(key=lambda moment: (moment.at.replace(microsecond=0), _rank(moment)))  # git's times are whole seconds
+    return Story(run_id=run_id, bundles=bundles, moments=tuple(moments), files=tuple(files), usage=usage)
+
+
+#: What comes first of what happened in the same second; what is not named stands between commit and merge.
+_ORDER: Final = (LedgerEvent.DECISION, LedgerEvent.RETRAIN_STARTED, "commit", "", "merge", "version", "stage")
 
 
 def _rank(moment: Moment) -> int:
-    """Of what happened at the same moment: what was decided and begun, the commit, what came of it."""
-    if moment.what in {LedgerEvent.DECISION, LedgerEvent.RETRAIN_STARTED}:
-        return 0
-    return 1 if moment.what == "commit" else 2
+    if moment.what in {LedgerEvent.CANARY, LedgerEvent.ENVIRONMENT}:  # the state file, the tag, and only then the entry
+        return len(_ORDER)
+    return _ORDER.index(moment.what if moment.what in _ORDER else "")
 
 
 def _bundles(entry: LedgerEntry) -> list[str]:
-    return [str(entry.data[key]) for key in ("bundle", "canary") if entry.data.get(key)]
+    first = entry.event is LedgerEvent.CANARY and entry.data.get("action") == "init"  # what comes in is the stable
+    keys = ("bundle", "stable") if first else ("bundle", "canary")
+    return [str(entry.data[key]) for key in keys if entry.data.get(key)]
 
 
 def _of_entry(entry: LedgerEntry) -> Moment:
@@ -154,7 +165,7 @@ def _said(event: LedgerEvent, data: Mapping[str, Any]) -> tuple[str, str | None]
         case LedgerEvent.DECISION:
             return get("summary"), None
         case LedgerEvent.RETRAIN_STARTED:
-            return f"started from {get('base')[:12]}, on {get('answer')}", None
+            return f"started from {get('base')[:12]}, on {get('answer')}", data.get("workflow")
         case LedgerEvent.RETRAIN_FINISHED:
             verdict = data["gate"].get("verdict") if isinstance(data.get("gate"), Mapping) else None
             more = f": {data['error']}" if data.get("error") else f", the gate says {verdict}" if verdict else ""
@@ -181,6 +192,16 @@ def _said(event: LedgerEvent, data: Mapping[str, Any]) -> tuple[str, str | None]
             return f"{data.get('by') or 'somebody'}: {get('reason')}", None
         case _:
             assert_never(event)
+
+
+def took(usage: Mapping[str, Any]) -> str:
+    """``12.5 s of CPU, 400 MB, 0.02 EUR, 1.4 gCO2e``, without what no factor is declared for."""
+    parts = [f"{usage['cpu_seconds']:.1f} s of CPU", f"{usage['peak_memory_bytes'] / 1e6:.0f} MB of memory"]
+    if cost := usage.get("cost"):
+        parts.append(f"{cost['amount']:.2g} {cost['currency']}")
+    if (grams := usage.get("co2e_grams")) is not None:
+        parts.append(f"{grams:.2g} gCO2e")
+    return ", ".join(parts)
 
 
 def _of_commit(commit: Commit, *, at: datetime) -> list[Moment]:

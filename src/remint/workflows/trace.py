@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from remint.adapters.git import Git
 from remint.adapters.ledger import Ledger
 from remint.adapters.registry import load_registry
+from remint.core.document import DocumentKind, unseal
 from remint.core.ledger import is_run_id
 from remint.core.trace import Commit, Story, suggestion, tell
-from remint.errors import NoDataError, UsageError
+from remint.errors import DocumentError, NoDataError, UsageError
 from remint.workflows.retrain_branch import TRAILERS
 
 _MANIFEST: Final = "artifacts/manifest.json"
@@ -32,10 +33,19 @@ def trace(git: Git, pipeline: str, run_id: str) -> Story:
     registry = load_registry(git, pipeline)
     places = {version.commit for version in registry.versions} | {a.commit for a in registry.assignments}
     files = ledger.names(run_id) if is_run_id(run_id) else ()
-    story = tell(run_id, entries, commits, registry, _bundles(git, places), files=files)
+    usage = _usage(ledger, run_id) if "run.json" in files else None
+    story = tell(run_id, entries, commits, registry, _bundles(git, places), files=files, usage=usage)
     if story is None:
         raise UsageError(f"no run {run_id!r}", where=ledger.branch, hint=suggestion(run_id, entries))
     return story
+
+
+def _usage(ledger: Ledger, run_id: str) -> dict[str, Any] | None:
+    """The attached run.json; None where it is none: the story is told without it."""
+    try:
+        return unseal(json.loads(ledger.attachment(run_id, "run.json") or b""), DocumentKind.RUN)
+    except (ValueError, DocumentError):
+        return None
 
 
 def _commits(git: Git, run_id: str) -> list[Commit]:
