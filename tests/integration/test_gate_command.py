@@ -144,7 +144,7 @@ def test_the_report_is_made_of_the_files_that_the_gate_wrote(
     assert main(["report", "--gate", "gate.json", "--html", "out/report.html", "--output", "out/report.md"]) == 0
     text = Path("out/report.md").read_text()
     assert "## ❌ Gate failed: shop" in text
-    assert "| train | 786 | 156 | 630 |" in text  # the summary beside the gate's own challenger
+    assert "| to train | 786 | 156 | 630 |" in text  # the summary beside the gate's own challenger
     assert "<svg" in Path("out/report.html").read_text()
     capsys.readouterr()
     assert main(["report", "--gate", "gate.json"]) == 0

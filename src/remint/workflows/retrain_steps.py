@@ -21,6 +21,7 @@ from remint.errors import DataError, RemintError, ServiceError
 from remint.workflows.earlier import earlier_champions
 from remint.workflows.feedback import FeedbackSource, export_feedback
 from remint.workflows.gate import run_gate
+from remint.workflows.gate_context import recorded_metrics
 from remint.workflows.retrain_branch import TRAILERS
 
 BUNDLE: Final = "artifacts/bundle"
@@ -99,6 +100,7 @@ def gate(
             directory=directory,
             champion_bundle=bundle,
             champion=known,
+            champion_metrics=None if champion is None else recorded_metrics(git, champion.commit),
             acceptances=acceptances(ledger.entries(), str(decision["run_id"])),
             now=now,
             parents=[str(decision["id"])],
