@@ -222,13 +222,15 @@ class Lab:
 
         run: dict[str, Any] = wait(f"{workflow} after run {after}", over)
         if conclusion is not None and run["conclusion"] != conclusion:
-            raise LabError(f"{run['html_url']} ended in {run['conclusion']}:\n{self.log(run['id'])[-6000:]}")
+            raise LabError(f"{run['html_url']} ended in {run['conclusion']}:\n{self.log(run['id'], failed=True)[-6000:]}")
         return run
 
-    def log(self, run: int) -> str:
-        """The logs of all jobs of a run."""
+    def log(self, run: int, *, failed: bool = False) -> str:
+        """The logs of all jobs of a run, or of those that ``failed`` alone."""
         texts = []
         for job in self.call("GET", f"/actions/runs/{run}/jobs")["jobs"]:
+            if failed and job["conclusion"] == "success":
+                continue
             request = urllib.request.Request(f"{self.server.url}/api/v1{self.api}/actions/jobs/{job['id']}/logs")
             login = base64.b64encode(f"{self.server.user}:{PASSWORD}".encode()).decode()
             request.add_header("Authorization", f"Basic {login}")
