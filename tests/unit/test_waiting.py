@@ -47,7 +47,7 @@ def test_a_better_champion_costs_nothing() -> None:
     [
         (None, judged(0.03, 0.1), "number of predictions is not known"),
         (seen(window=None), judged(0.03, 0.1), "number of predictions is not known"),
-        (seen(window=MINUTE), judged(0.03, 0.1), "a window of 0.017 h does not stand for a week"),
+        (seen(window=MINUTE), judged(0.03, 0.1), "a window of 60 s does not stand for a week"),
         (seen(0), judged(0.03, 0.1), "no predictions"),
         (seen(), None, "no champion"),
         (seen(), judged(0.03, 0.1, champion=None), "no champion"),

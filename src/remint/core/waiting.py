@@ -81,10 +81,18 @@ def _predictions_a_week(decision: Json | None) -> float | str:
         return "the number of predictions is not known"
     length = parse_time(decision["window"]["end"]) - parse_time(decision["window"]["start"])
     if length < _SHORTEST:
-        return f"a window of {length.total_seconds() / 3600:.2g} h does not stand for a week"
+        return f"a window of {_length(length)} does not stand for a week"
     if decision["rows"] <= 0:
         return "no predictions were made in the window"
     return float(decision["rows"] * (_WEEK / length))
+
+
+def _length(length: timedelta) -> str:
+    seconds = length.total_seconds()
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _amount(value: float, *, up: bool | None = None) -> str:
