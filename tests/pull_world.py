@@ -35,6 +35,13 @@ class Trained:
     first: str
     second: str
 
+    @classmethod
+    def of(cls, world: World) -> Trained:
+        """From the runs that ``train_twice`` left there."""
+        runs = (world.repo / ".remint" / "runs" / run_id / "run.json" for run_id in (RUN_ID, SECOND_ID))
+        first, second = (str(json.loads(run.read_text())["commit"]) for run in runs)
+        return cls(world, first, second)
+
     def run(self, number: int) -> Path:
         return self.world.repo / ".remint" / "runs" / (RUN_ID, SECOND_ID)[number - 1]
 
@@ -96,11 +103,10 @@ def train(world: World, decision: dict[str, Any], forge: Forge | None = None) ->
     return dict(retrain(world.repo, request).document)
 
 
-def train_twice(world: World) -> Trained:
+def train_twice(world: World) -> None:
     first = train(world, world.decision(until=100))
     second = train(world, world.decision(until=150, run_id=SECOND_ID))
     assert first["bundle"] != second["bundle"]
-    return Trained(world, str(first["commit"]), str(second["commit"]))
 
 
 def ask(two: Trained, forge: Forge, number: int = 1, **more: Any) -> PublishResult:

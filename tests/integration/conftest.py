@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from github_server import TOKEN, GitHub, serve
 from pull_world import Trained, train_twice
@@ -30,26 +32,33 @@ def nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A trained pipeline with its champion; tests work on copies."""
-    with pytest.MonkeyPatch.context() as patch:
-        _leave_home(patch, tmp_path_factory)
-        return build(tmp_path_factory.mktemp("built"))
+
+    def make(root: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            _leave_home(patch, tmp_path_factory)
+            build(root)
+
+    return World(_once("built", make, tmp_path_factory))
 
 
 @pytest.fixture(scope="session")
 def trained(built: World, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Two retrains; tests work on copies."""
-    root = tmp_path_factory.mktemp("trained") / "world"
-    shutil.copytree(built.root, root, symlinks=True)
-    with pytest.MonkeyPatch.context() as patch:
-        _leave_home(patch, tmp_path_factory)
-        _serve_at_once(patch)
-        return train_twice(World(root))
+
+    def make(root: Path) -> None:
+        shutil.copytree(built.root, root, symlinks=True, dirs_exist_ok=True)
+        with pytest.MonkeyPatch.context() as patch:
+            _leave_home(patch, tmp_path_factory)
+            _serve_at_once(patch)
+            train_twice(World(root))
+
+    return Trained.of(World(_once("trained", make, tmp_path_factory)))
 
 
 @pytest.fixture
 def two(trained: Trained, tmp_path: Path) -> Trained:
     shutil.copytree(trained.world.root, tmp_path / "world", symlinks=True)
-    copy = Trained(World(tmp_path / "world"), trained.first, trained.second)
+    copy = Trained.of(World(tmp_path / "world"))
     copy.shows(1)
     return copy
 
@@ -88,6 +97,20 @@ def _serve_at_once(patch: pytest.MonkeyPatch) -> None:
         requests=32,
     )
     patch.setattr(gate, "probe_service", lambda *arguments, **more: fine)
+
+
+def _once(name: str, make: Callable[[Path], None], factory: pytest.TempPathFactory) -> Path:
+    """A directory that one of pytest's workers makes and all of them copy from."""
+    base = factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"once-{name}"
+    with FileLock(f"{place}.lock"):
+        if not place.exists():
+            draft = place.with_name(f"{place.name}-draft")  # what failed half-way is not taken for the whole
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir()
+            make(draft)
+            draft.rename(place)
+    return place
 
 
 def _leave_home(patch: pytest.MonkeyPatch, factory: pytest.TempPathFactory) -> None:

@@ -221,3 +221,18 @@ def test_the_same_on_the_local_forge(
     assert status is not None
     assert status.state == "success"
     assert local.pulls(HEAD)[0].title.startswith("Retrain churn: passed")
+
+
+def test_freezing_with_a_forge_at_hand_holds_the_open_pull_request_at_once(
+    two: Trained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local = LocalForge(Git(two.world.repo), clock=lambda: LATER)
+    two.judged(1, "pass")
+    ask(two, local)
+    monkeypatch.chdir(two.world.repo)
+    assert main(["freeze", "--reason", "incident", "--by", "ann", "--forge", "local"]) == 0
+    status = local.status(two.first, CONTEXT)
+    assert status is not None
+    assert (status.state, "frozen by ann" in status.description) == ("pending", True)
+    assert main(["unfreeze", "--reason", "mended", "--by", "ann"]) == 0
+    assert "remint recheck --pull-request" in capsys.readouterr().err

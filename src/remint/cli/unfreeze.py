@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from remint.cli.common import stderr
 from remint.cli.freeze import add_options, show
 
 _EPILOG: Final = """\
@@ -36,5 +37,7 @@ def run(args: argparse.Namespace) -> int:
         now=datetime.now(UTC),
         dry_run=args.dry_run,
     )
+    if brake.changed and not args.dry_run:
+        stderr.print("An open pull request is released by: remint recheck --pull-request", markup=False)
     verb = "Would release" if args.dry_run else "Released"
     return show(args, brake, f"{verb} {brake.pipeline}" if brake.changed else f"{brake.pipeline} is not frozen")

@@ -160,7 +160,11 @@ class GateKeeper:
                 bundle=bundle,
                 champion=champion,
                 rules_id=gate_rules_id(params),
-                accepted=recorded_acceptances(self.ledger, bundle),
+                accepted=[
+                    entry.data
+                    for entry in entries
+                    if entry.event is LedgerEvent.ACCEPTANCE and entry.data.get("bundle") == bundle
+                ],
             )
         return Stand(commit=commit, bundle=bundle, params=params, champion=champion, record=record, changed=changed)
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from remint.adapters.forge import Forge, PullRequest, Rehearsal, StatusState
 from remint.adapters.git import Git
+from remint.adapters.ledger import Ledger
 from remint.config import AutoMerge, load_params
 from remint.core.ledger import Freeze, LedgerEntry, frozen
 from remint.core.markdown import escape
@@ -26,7 +28,16 @@ from remint.workflows.gate_keeper import GateKeeper, Rechecked, RecheckRequest, 
 from remint.workflows.pull_page import STATES, is_ours, open_pull, set_status, tell, write_text
 from remint.workflows.recorded_gate import GateRecord, persons_commits, proposal_of, run_that_made, tip_of
 
-__all__ = ["RecheckRequest", "Rechecked", "Standing", "hold_back", "recheck", "recheck_pull_request", "settle_pull"]
+__all__ = [
+    "RecheckRequest",
+    "Rechecked",
+    "Standing",
+    "hold_back",
+    "hold_open_pull",
+    "recheck",
+    "recheck_pull_request",
+    "settle_pull",
+]
 
 _LEFT: Final = "Left to the forge: it merges this commit once every required check is green."
 
@@ -82,6 +93,17 @@ def hold_back(case: PageCase, brake: Freeze, *, run_url: str | None = None) -> N
     set_status(case.forge, case.ledger.pipeline, case.pull, StatusState.PENDING, text, url=run_url)
 
 
+def hold_open_pull(git: Git, pipeline: str, forge: Forge, *, now: datetime) -> PullRequest | None:
+    """Where the brake is on: the pipeline's open pull request held back, and which that is; None where there is none."""
+    ledger = Ledger(git, pipeline)
+    entries = ledger.entries()
+    brake, pull = frozen(entries), open_pull(forge, f"remint/retrain/{pipeline}")
+    if brake is None or pull is None:
+        return None
+    hold_back(PageCase(forge=forge, ledger=ledger, entries=entries, pull=pull, now=now), brake)
+    return pull
+
+
 class _PullRecheck:
     def __init__(self, keeper: GateKeeper, pull: PullRequest, forge: Forge) -> None:
         self.keeper = keeper
@@ -118,7 +140,6 @@ class _PullRecheck:
         theirs = persons_commits(self.git, self.base, stand.commit)
         against = _against(verdict, brake, theirs)
         handed, blocked = self._auto_merge(stand, entries, made_by or record.run_id, against)
-        entries = self.keeper.ledger.entries()
         note = _note(handed, blocked, brake, theirs, stand.params.pull_request.auto_merge)
         tell(self.forge, self.pipeline, self.pull.number, entries, note=note)
         if brake is not None:
