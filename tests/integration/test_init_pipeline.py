@@ -29,7 +29,7 @@ def snapshot(directory: Path) -> dict[str, str]:
     return {
         str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in directory.rglob("*")
-        if path.is_file() and not {".git", "tmp", "cache"} & set(path.relative_to(directory).parts)
+        if path.is_file() and not {".git", "tmp", "cache", "runs"} & set(path.relative_to(directory).parts)
     }
 
 
@@ -83,12 +83,29 @@ def test_a_changed_file_is_never_overwritten(
     made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(made)
+    stage = made / "stages/train.py"
+    original = stage.read_text()
+    try:
+        stage.write_text(f"{original}# mine\n")
+        before = snapshot(made)
+        assert main(EXAMPLE) == 2
+        assert "differ from what init would write: stages/train.py (" in capsys.readouterr().err
+        assert snapshot(made) == before
+    finally:
+        stage.write_text(original)
+
+
+def test_params_that_a_person_went_on_with_stay_unless_they_are_of_another_task(
+    made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(made)
     params = made / "params.yaml"
     original = params.read_text()
     try:
         params.write_text(original.replace("seed: 0", "seed: 1"))
         before = snapshot(made)
-        assert main(EXAMPLE) == 2
+        assert main([*EXAMPLE, "--dry-run"]) == 0
+        assert main([*EXAMPLE, "--pipeline", "another"]) == 2
         assert "differ from what init would write: params.yaml (" in capsys.readouterr().err
         assert snapshot(made) == before
     finally:
@@ -146,6 +163,8 @@ def test_a_pipeline_in_a_subdirectory_joins_the_repository_it_is_in(
     assert main(arguments) == 0
     assert not (here / ".git").exists()
     assert not (here / ".github").exists()
+    assert "models/shop/golden/golden.jsonl" in run("git", "ls-files", cwd=tmp_path)
+    assert ".github/workflows/watch.yml" in run("git", "ls-files", cwd=tmp_path)
     assert (tmp_path / ".gitignore").read_text() == "*.log\n"
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
     dvc("repro", "prepare", cwd=here)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
 from remint.errors import UsageError
 
@@ -81,12 +81,12 @@ def _compose(text: str, where: str) -> MappingNode | None:
 
 
 def _last_content(section: Node) -> int:
-    return max(node.end_mark.index for node in _leaves(section) if node.end_mark.index > node.start_mark.index)
+    return max(int(node.end_mark.index) for node in _leaves(section) if node.end_mark.index > node.start_mark.index)
 
 
 def _leaves(node: Node) -> Iterator[Node]:
     """Scalars, and collections on one line, whose end marks are where they end; that of a block is the next token."""
-    if isinstance(node, ScalarNode) or node.flow_style:
+    if isinstance(node, ScalarNode) or (isinstance(node, CollectionNode) and node.flow_style):
         yield node
     elif isinstance(node, MappingNode):
         for key, value in node.value:

@@ -82,6 +82,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--without-workflows", dest="workflows", action="store_const", const="none", help="the same as --workflows none"
     )
+    parser.add_argument(
+        "--workflows-from", metavar="OWNER/REPOSITORY@COMMIT", help="whose reusable workflows are called; all 40 digits"
+    )
     parser.add_argument("--chart", action="store_true", help="copy the Helm chart to helm/remint")
     parser.add_argument("--commit", action="store_true", help="commit what was made")
     parser.add_argument("--dry-run", action="store_true", help="print the diff, change nothing")
@@ -116,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
         trusted_types=tuple(args.trust),
         adopt=args.adopt,
         workflows=Workflows(args.workflows),
+        workflows_from=args.workflows_from,
         chart=args.chart,
         dry_run=args.dry_run,
         commit=args.commit,

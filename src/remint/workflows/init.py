@@ -74,6 +74,7 @@ class InitRequest:
     trusted_types: tuple[str, ...] = ()  # that the bundle may hold beyond those that everybody's may
     adopt: bool = False  # beside a pipeline of the team's own
     workflows: Workflows = Workflows.FULL
+    workflows_from: str | None = None  # of reusable ones: owner/repository@commit
     chart: bool = False  # the chart itself too
     dry_run: bool = False
     commit: bool = False
@@ -183,7 +184,7 @@ def initialise(
         ]
     top = git_root(directory) or directory
     places = {directory.resolve(): pinned_once(planned, directory)}
-    places.setdefault(top.resolve(), []).extend(workflow_files(request.workflows, top))
+    places.setdefault(top.resolve(), []).extend(workflow_files(request.workflows, top, source=request.workflows_from))
     plan = _planned(request, directory, places, inspection, adopted, (data, feedback))
     report = InitReport(pipeline=pipeline, inspection=inspection, adopted=adopted, **plan)
     if request.dry_run:
@@ -212,7 +213,7 @@ def _planned(
     if unseen := ignored(directory, to_commit):
         raise UsageError(
             f"git is told to ignore what it has to keep: {', '.join(unseen)}",
-            where=str(directory),
+            where=str(directory.resolve()),
             hint="nothing was written; for data/ write data/* with !data/*.dvc and !data/.gitignore below it",
         )
     if request.commit and not request.dry_run:
@@ -244,6 +245,7 @@ def _carry_out(
     to_commit = set(report.to_commit)
     if "dvc init" in begun:
         to_commit |= {".dvc/config", ".dvc/.gitignore"}
+    to_commit = {path for path in to_commit if (directory / path).exists()}  # DVC ignores only what git does not yet
     committed = False
     if request.commit:
         committed = commit(directory, sorted(to_commit), f"Pipeline {report.pipeline}, made by remint init")
@@ -264,7 +266,7 @@ def _adopted(request: InitRequest, directory: Path) -> Adopted | None:
     if own:
         raise UsageError(
             f"{' and '.join(own)} {'is' if len(own) == 1 else 'are'} yours",
-            where=str(directory),
+            where=str(directory.resolve()),
             hint="remint init --adopt puts Remint's stages and parameters beside yours; see them first with --dry-run",
         )
     return None

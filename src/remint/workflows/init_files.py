@@ -21,6 +21,12 @@ REQUIREMENTS: Final = "requirements.txt"
 CHART: Final = "helm/remint"
 VALUES: Final = "deploy/values.yaml"
 _PINNED: Final = re.compile(r"^\s*remint(?:\[[^\]]*\])?\s*==", re.IGNORECASE | re.MULTILINE)
+#: How a caller names a workflow of Remint's own repository.
+_CALLED: Final = re.compile(
+    r"uses: [\w.-]+/[\w.-]+/(?P<file>\.github/workflows/[\w.-]+\.yml)@[0-9a-f]{40}(?P<note>[ \t]*#[ \t]*\S+)?"
+)
+_SOURCE: Final = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}")
+NOWHERE: Final = "@" + "0" * 40  # in the templates: no such commit
 #: Written under another name where a team has a workflow of that name: no command starts it by its file's name.
 _RENAMED: Final = {"workflows/ci.yml": "workflows/remint-ci.yml"}
 
@@ -73,13 +79,36 @@ def pinned_once(planned: Sequence[Planned], directory: Path) -> list[Planned]:
     ]
 
 
-def workflow_files(kind: Workflows, top: Path) -> list[Planned]:
-    """What ``.github/`` of the repository whose top is ``top`` gets: GitHub reads workflows there alone."""
+def workflow_files(kind: Workflows, top: Path, *, source: str | None = None) -> list[Planned]:
+    """What ``.github/`` of the repository whose top is ``top`` gets: GitHub reads workflows there alone.
+
+    ``source`` is where reusable ones are called from, ``owner/repository@commit``; without it callers that are there
+    keep the address that they have, and new ones get one that no run starts with.
+    """
     if kind is Workflows.NONE:
         return []
-    source = template_folder(kind)
     recorded = read_manifest(top)
-    return [Planned(path=_free_name(name, content, top, recorded), content=content) for name, content in walk(source)]
+    planned = []
+    for name, template in walk(template_folder(kind)):
+        path = _free_name(name, template, top, recorded)
+        content = template if kind is Workflows.FULL else _addressed(template, top / path, source)
+        planned.append(Planned(path=path, content=content))
+    return planned
+
+
+def _addressed(template: bytes, target: Path, source: str | None) -> bytes:
+    text = template.decode("utf-8")
+    if source is not None:
+        if _SOURCE.fullmatch(source) is None:
+            hint = "OWNER/REPOSITORY@COMMIT with all 40 digits of the commit"
+            raise UsageError(f"{source!r} is no address of Remint's workflows", where="--workflows-from", hint=hint)
+        address, _, commit = source.partition("@")
+        return _CALLED.sub(lambda found: f"uses: {address}/{found['file']}@{commit}", text).encode("utf-8")
+    if target.is_file():
+        existing = target.read_bytes()
+        if _CALLED.sub("", existing.decode("utf-8", "replace").replace("\r\n", "\n")) == _CALLED.sub("", text):
+            return existing
+    return template
 
 
 def template_folder(kind: Workflows) -> Traversable:

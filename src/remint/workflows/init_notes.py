@@ -11,7 +11,7 @@ from remint.adapters.git import Git
 from remint.adapters.scaffold import MANIFEST, Action, Step
 from remint.errors import RemintError
 from remint.workflows.adopt import Adopted
-from remint.workflows.init_files import REQUIREMENTS
+from remint.workflows.init_files import NOWHERE, REQUIREMENTS
 from remint.workflows.prepare import check_pin
 
 
@@ -73,6 +73,8 @@ def notes_of_workflows(here: Path, steps: Mapping[Path, Sequence[Step]], *, char
             )
     if any(step.path.endswith("/remint-ci.yml") for found in steps.values() for step in found):
         notes.append(".github/workflows/ci.yml is yours and stays: ours is remint-ci.yml beside it")
+    if any(NOWHERE.encode() in step.content for found in steps.values() for step in found):
+        notes.append("no workflow starts before it is told whose they are: --workflows-from OWNER/REPOSITORY@COMMIT")
     if not chart and not (here / "helm").is_dir():
         notes.append("to deploy: set the variable REMINT_CHART to where the Helm chart is, or copy it with --chart")
     return notes

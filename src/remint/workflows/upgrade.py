@@ -23,7 +23,7 @@ from remint.adapters.scaffold import (
 )
 from remint.core.file_diff import file_diff
 from remint.errors import UsageError
-from remint.workflows.init_files import REQUIREMENTS, Workflows, template_folder, walk
+from remint.workflows.init_files import NOWHERE, REQUIREMENTS, Workflows, template_folder, walk
 
 _PIN: Final = re.compile(
     r"^(?P<name>[ \t]*remint(?:\[[^\]]*\])?[ \t]*==[ \t]*)(?P<version>[^\s;#]+)", re.IGNORECASE | re.MULTILINE
@@ -122,7 +122,8 @@ def known_pins() -> dict[str, tuple[str, str]]:
             continue
         for _, content in walk(folder):
             for match in _USES.finditer(content.decode("utf-8")):
-                found[match["action"]] = (match["commit"], match["note"] or "")
+                if not NOWHERE.endswith(match["commit"]):
+                    found[match["action"]] = (match["commit"], match["note"] or "")
     return found
 
 
@@ -154,7 +155,7 @@ def refuse_uncommitted(directory: Path, paths: list[str]) -> None:
     """A file that init adds to, with changes of a person's own in it: their changes are not for our commit."""
     if changed := changed_files(directory, paths) if paths else []:
         raise UsageError(
-            f"{', '.join(changed)} have changes of yours that are not committed",
+            f"changes of yours that are not committed in {', '.join(changed)}",
             where="--commit",
             hint="commit them first, or leave --commit out",
         )
