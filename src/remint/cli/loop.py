@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -38,6 +39,7 @@ files to the base branch. SIGTERM ends it between two steps' writes with exit co
 
 exit codes of --once: the worst of its steps (1, 2, 4, 3), with --exit-code also 12, 11, 14, 13; 4 beside another loop
 """
+_WIDTH: Final = 200  # of a line in a log
 _COLOURS: Final = {"done": "green", "nothing": "dim", "waits": "yellow", "failed": "red"}
 
 
@@ -94,12 +96,12 @@ def run(args: argparse.Namespace) -> int:
     every = args.every or load_params().check.every
     if args.once and args.every:
         raise UsageError("--once and --every do not go together")
-    with _termination(), open_loop(Path(), request) as loop:
-        try:
+    try:
+        with _termination(), open_loop(Path(), request) as loop:
             return _once(loop, args) if args.once else _forever(loop, every)
-        except _Terminated:
-            stderr.print("Stopped by SIGTERM; the next start goes on where this one was")
-            return ExitCode.ANSWERED
+    except _Terminated:
+        stderr.print("Stopped by SIGTERM; the next start goes on where this one was")
+        return ExitCode.ANSWERED
 
 
 def _once(loop: Loop, args: argparse.Namespace) -> int:
@@ -145,7 +147,8 @@ def _show(lines: list[Line]) -> None:
     for line in lines:
         outcome = Text(line.outcome.value, style=_COLOURS[line.outcome.value])
         table.add_row(f"{line.at:%H:%M:%S}", line.step, outcome, Text(line.text))
-    stderr.print(table)
+    console = stderr if stderr.is_terminal else Console(stderr=True, highlight=False, width=_WIDTH)
+    console.print(table)
 
 
 def _every(text: str) -> timedelta:
