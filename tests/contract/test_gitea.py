@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,9 +10,13 @@ from pathlib import Path
 import pytest
 from test_forge import HEAD, clone, git
 
+from binaries import ROOT
 from gitea_server import Gitea, gitea
-from remint.adapters.forge import CommitStatus, PullRequest, PullState, StatusState
+from remint.adapters.forge import CommitStatus, PullRequest, PullState, RunState, StatusState
 from remint.errors import ConfigError, LockedError
+from remint.workflows.fork_report import ForkReportRequest, Said, report_fork
+from report_examples import PIPELINE
+from report_examples import gate as gate_document
 
 GATE = "remint/gate/churn"
 
@@ -140,3 +145,24 @@ def test_a_forks_pull_request_of_our_branch_name_is_never_taken_for_ours(
     assert server.forge.pull(number).fork
     with pytest.raises(ConfigError, match="in a fork"):
         server.forge.enable_auto_merge(number, commit=commit)
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("breast-cancer", PIPELINE))
+    (tmp_path / "gate.json").write_text(json.dumps(gate_document()))
+    request = ForkReportRequest(documents=tmp_path, commit=commit, forge=server.forge)
+    assert [report_fork(tmp_path, request).action for _ in range(2)] == [Said.CREATED, Said.UNCHANGED]
+    (comment,) = server.forge.comments(number)
+    assert "no verdict" in comment.body.splitlines()[1]
+
+
+def test_a_run_that_no_runner_has_taken_has_no_time(server: Gitea, push: Callable[[], str], tmp_path: Path) -> None:
+    """Gitea answers 1970 for it, which would be a schedule that has been silent for decades."""
+    work = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", server.clone_url, str(work))
+    workflow = work / ".gitea" / "workflows" / "watch.yml"
+    workflow.parent.mkdir(parents=True)
+    workflow.write_text("on: workflow_dispatch\njobs: {a: {runs-on: ubuntu-latest, steps: [{run: 'true'}]}}\n")
+    git(work, "add", ".")
+    git(work, "commit", "--quiet", "--message=workflow")
+    git(work, "push", "--quiet", "origin", "main")
+    server.forge.dispatch("watch.yml", ref="main", inputs={})
+    (run,) = server.forge.runs("watch.yml")
+    assert (run.state, run.created_at) == (RunState.UNFINISHED, None)

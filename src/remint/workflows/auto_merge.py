@@ -102,7 +102,7 @@ def _require_check(forge: Forge, pull: PullRequest, context: str) -> None:
     wrong = check_auto_merge(pull, pull.commit, protection=protection, repository=repository)
     if wrong is not None:
         raise wrong
-    if protection is None or context not in protection.checks:
+    if protection is None or not protection.requires(context):
         raise ConfigError(
             f"no auto-merge: {pull.base} does not require the check {context}",
             where=pull.url,

@@ -212,20 +212,32 @@ def _schedule(forge: Forge, patient: Patient, top: Path, params: Params | None) 
         return not_asked(name, f"the repository has no {_WATCH}")
     if params is None:
         return not_asked(name, _NO_PARAMS)
-    again = f"gh workflow enable {_WATCH} && gh workflow run {_WATCH}"
+    again = _start_again(forge)
     state = workflow_state(forge, _WATCH)
     if state not in {None, "active"}:
         return failed(name, f"{_WATCH} is {state}: nothing is checked", mend=again)
-    newest = next(iter(forge.runs(_WATCH, most=1)), None)
-    if newest is None:
+    runs = forge.runs(_WATCH)
+    newest = next((run for run in runs if run.created_at is not None), None)
+    if newest is None or newest.created_at is None:
+        if runs:
+            return warning(name, f"{_WATCH} waits for a runner and has not run before", mend=runs[0].url)
         return warning(name, f"{_WATCH} has never run", mend=again)
     age = patient.now - newest.created_at
     if age > _LATE * params.check.every:
         line = f"{_WATCH} ran {_span(age)} ago, and check.every is {_span(params.check.every)}"
-        return failed(name, f"{line}: is its schedule disabled?", mend=again)
+        why = "is there a runner?" if newest is not runs[0] else "is its schedule disabled?"
+        return failed(name, f"{line}: {why}", mend=again)
     if newest.state is RunState.FAILURE:
         return failed(name, f"the newest run of {_WATCH} failed", mend=newest.url)
     return ok(name, f"{_WATCH} ran {_span(age)} ago")
+
+
+def _start_again(forge: Forge) -> str:
+    if forge.kind is ForgeKind.GITHUB:
+        return f"gh workflow enable {_WATCH} && gh workflow run {_WATCH}"
+    return (
+        f"{forge.repository().url}/actions?workflow={_WATCH}: enable it, run it; settings/actions/runners has who could"
+    )
 
 
 def _span(duration: timedelta) -> str:

@@ -89,18 +89,21 @@ def listen(exporter: Exporter, forge: Forge, *, directory: Path) -> None:
         every = None
     try:
         told = {name: forge.runs(f"{name}.yml", most=_MOST_RUNS) for name in _WORKFLOWS}
-        beats = {name: _beat(runs) for name, runs in told.items() if runs}
+        beats = {name: beat for name, runs in told.items() if (beat := _beat(runs)) is not None}
     except RemintError as error:
         _LOG.warning("%s", error)
         beats = None
     exporter.beat(beats, every=every)
 
 
-def _beat(runs: Sequence[WorkflowRun]) -> Beat:
-    """Newest first in."""
+def _beat(runs: Sequence[WorkflowRun]) -> Beat | None:
+    """Newest first in. A run that still waits for a runner has not run."""
+    ran_at = next((run.created_at for run in runs if run.created_at is not None), None)
+    if ran_at is None:
+        return None
     ended = [run.state for run in runs if run.state is not RunState.UNFINISHED]
     return Beat(
-        ran_at=runs[0].created_at,
+        ran_at=ran_at,
         succeeded_at=next((run.created_at for run in runs if run.state is RunState.SUCCESS), None),
         failed=ended[0] is RunState.FAILURE if ended else None,
     )

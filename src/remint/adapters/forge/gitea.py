@@ -39,6 +39,7 @@ _PAUSE_SECONDS: Final = 0.5
 _MERGE_TRIES: Final = 20  # on a busy machine the search for conflicts takes seconds
 _STATES: Final = {"warning": "success", "skipped": "success"}  # of those that GitHub lacks; neither blocks a merge
 _SIZE: Final = "limit"
+_FIRST_YEAR: Final = 2000
 _WRITE: Final = "write:repository"
 _LATER: Final = "try again later"
 
@@ -163,14 +164,15 @@ def _numbered(body: Any) -> tuple[int, CommitStatus]:
 
 
 def _run(body: Any) -> tuple[str, WorkflowRun]:
-    """The workflow's file, and the run. ``started_at`` is the year 0001 before it starts."""
+    """The workflow's file, and the run. ``started_at`` is long past before it starts: 1970, or the year 1."""
     path = str(body["path"]).split("@")[0].rpartition("/")[2]
+    at = parse_time(body.get("created_at") or body["started_at"])  # Forgejo says the first as well
     return path, WorkflowRun(
         id=int(body["id"]),
         url=str(body["html_url"]),
         title=str(body["display_title"]),
         state=run_state(body["status"], body.get("conclusion")),
-        created_at=parse_time(body.get("created_at") or body["started_at"]),
+        created_at=at if at.year >= _FIRST_YEAR else None,
     )
 
 

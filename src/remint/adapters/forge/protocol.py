@@ -103,7 +103,7 @@ class WorkflowRun:
     url: str
     title: str
     state: RunState
-    created_at: datetime
+    created_at: datetime | None  # Gitea knows when a run started: None while it waits for a runner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
