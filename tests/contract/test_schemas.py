@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,18 @@ from remint.adapters.state import write_state
 from remint.config import load_params
 from remint.core import document as documents
 from remint.core.backtest import Prices
+from remint.core.command_run import CommandRun
 from remint.core.document import DocumentKind, content_id, seal, unseal
 from remint.core.judge import JudgePolicy, OnTimeout, Outcome, judge
 from remint.core.release import ReleaseState, Track
 from remint.core.report_backtest import BacktestReport
+from remint.core.resources import Factors, footprint
 from remint.errors import DocumentError
 from remint.workflows.backtest import ReplayOptions, replay
 from remint.workflows.backtest_run import sealed
 from remint.workflows.backtest_suggest import suggest
 from remint.workflows.verdict import OutcomeSource, judge_canary
-from report_examples import BUNDLE, OLD_BUNDLE, decision, gate, reference
+from report_examples import BUNDLE, OLD_BUNDLE, changes, decision, gate, reference
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 KINDS = [*(kind.value for kind in DocumentKind), "state"]
@@ -94,6 +96,28 @@ def run() -> dict[str, Any]:
     return seal(DocumentKind.RUN, "shop", body, parents=[BUNDLE])
 
 
+def usage() -> dict[str, Any]:
+    """As ``remint`` writes it around each command."""
+    started = datetime(2026, 11, 21, 10, tzinfo=UTC)
+    return CommandRun(
+        command="registry",
+        subcommand="promote",
+        outcome="not-admitted",
+        exit_code=2,
+        started_at=started,
+        finished_at=started + timedelta(seconds=2),
+        wall_seconds=2.0,
+        cpu_seconds=1.25,
+        peak_memory_bytes=90_000_000,
+        disk_read_bytes=4096,
+        disk_written_bytes=None,
+        pipeline="shop",
+        factors=Factors(currency="EUR", cpu_hour_cost=0.04, watts_per_cpu=12.0, grams_co2e_per_kwh=None),
+        workflow="https://github.com/acme/shop/actions/runs/7",
+        runner={"remint": "0.1.0", "python": "3.11.7", "system": "linux", "machine": "x86_64", "cpus": 2},
+    ).to_json()
+
+
 def backtest() -> dict[str, Any]:
     """Two policies over a month in which the data moved and the model got worse."""
     moves = {"shifts": [(12, 0.6)], "accuracies": [(0, 0.9), (12, 0.7)]}
@@ -124,7 +148,9 @@ SAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "reference": lambda: reference()[0].to_json(),
     "verdict": verdict,
     "run": run,
+    "usage": usage,
     "backtest": backtest,
+    "changes": changes,
 }
 
 
@@ -189,8 +215,27 @@ def test_a_verdict_without_a_canary_fits(trained: Path) -> None:
     validator("verdict").validate(written)
 
 
-def test_the_state_file_fits(tmp_path: Path) -> None:
-    state = ReleaseState(pipeline="shop", release="r2", stable=OLD_BUNDLE, canary=BUNDLE, steps=(0.1, 0.5, 1.0), step=1)
+def test_a_run_of_version_1_0_and_one_with_its_cost_are_read() -> None:
+    old = in_version(run(), "run", "1.0")
+    factors = Factors(currency="EUR", cpu_hour_cost=0.04, watts_per_cpu=12.0, grams_co2e_per_kwh=300.0)
+    body = {k: v for k, v in run().items() if k not in {"schema", "id", "pipeline", "parents"}}
+    new = seal(DocumentKind.RUN, "shop", {**body, **footprint(12.5, factors).to_json(), "workflow": None})
+    for document in (old, new):
+        validator("run").validate(document)
+        assert unseal(document, DocumentKind.RUN)["cpu_seconds"] == 12.5
+
+
+def test_a_command_outside_of_a_pipeline_has_none() -> None:
+    sample = usage()
+    body = {k: v for k, v in sample.items() if k not in {"schema", "id", "pipeline", "parents"}}
+    validator("usage").validate(seal(DocumentKind.USAGE, None, body))
+
+
+@pytest.mark.parametrize("runs", [{}, {BUNDLE: "shop-20261121T100000Z-0a1b2c"}])
+def test_the_state_file_fits(tmp_path: Path, runs: dict[str, str]) -> None:
+    state = ReleaseState(
+        pipeline="shop", release="r2", stable=OLD_BUNDLE, canary=BUNDLE, steps=(0.1, 0.5, 1.0), step=1, runs=runs
+    )
     write_state(tmp_path / "state.yaml", state)
     written = yaml.safe_load((tmp_path / "state.yaml").read_text())
     validator("state").validate(written)

@@ -25,7 +25,7 @@ from remint.adapters import engine_fields, engine_open, engine_plan
 from remint.adapters.engine import Engine, FileSource, count_feedback, count_files, count_frame
 from remint.adapters.prediction_log import count_predictions
 from remint.core.profile import PREDICTION
-from remint.errors import ConfigError, DataError, NoDataError, RemintError, Silence
+from remint.errors import ConfigError, DataError, MissingExtraError, NoDataError, RemintError, Silence
 
 REFERENCE = make_reference()
 SOURCE = FileSource(path="log.parquet", time="at", predicted="said", confidence="sure", label="truth")
@@ -252,5 +252,5 @@ def test_a_label_that_has_not_come_is_neither_right_nor_wrong(engine: Engine, su
 def test_an_absent_engine_names_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, engine, extra in (("polars", Engine.POLARS, "files"), ("duckdb", Engine.DUCKDB, "duckdb")):
         monkeypatch.setitem(sys.modules, module, None)
-        message = refused(ConfigError, lambda e=engine: counted(tmp_path, replace(SOURCE, engine=e)))
+        message = refused(MissingExtraError, lambda e=engine: counted(tmp_path, replace(SOURCE, engine=e)))
         assert f"uv pip install 'remint[{extra}]'" in message
