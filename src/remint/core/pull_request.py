@@ -14,6 +14,7 @@ from typing import Any, Final
 from remint.core.document import parse_time
 from remint.core.gate import weighs
 from remint.core.markdown import clean, escape, table
+from remint.core.recheck import champion_name
 from remint.core.report import MAX_CHARACTERS
 from remint.core.verdict import Verdict, finding_verdict
 
@@ -165,7 +166,7 @@ def status_context(pipeline: str) -> str:
 def status_description(gate: Mapping[str, Any]) -> str:
     """The gate's verdict, against whom, and what stopped it."""
     champion = gate["champion"]
-    against = "no champion yet" if champion is None else f"against {champion['tag']}"
+    against = "no champion yet" if champion is None else f"against {champion_name(champion)}"
     verdict = Verdict(gate["verdict"])
     worst = [f["rule"] for f in gate["findings"] if weighs(f["rule"], finding_verdict(f["verdict"])) is verdict]
     failed = [] if verdict is Verdict.PASS else worst

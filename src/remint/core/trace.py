@@ -186,6 +186,8 @@ def _said(event: LedgerEvent, data: Mapping[str, Any]) -> tuple[str, str | None]
             return f"{get('by')} wants no retrain until {get('until')}: {get('reason')}", data.get("url")
         case LedgerEvent.COMMAND:
             return f"{get('by')}: {get('command')}: {get('answer')}", data.get("url")
+        case LedgerEvent.AUTO_MERGE if data.get("enabled") is False:
+            return f"auto-merge of pull request {get('number')} is taken back: {get('reason')}", data.get("url")
         case LedgerEvent.AUTO_MERGE:
             return f"pull request {get('number')} is left to the forge to merge", data.get("url")
         case LedgerEvent.MANUAL | LedgerEvent.FREEZE | LedgerEvent.UNFREEZE:

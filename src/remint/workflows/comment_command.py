@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, assert_never
@@ -143,7 +143,7 @@ class _Command:
         self.entries = self.ledger.entries()
         self.run_id = self._run_id()
         outcome, answer = self._execute(asked)
-        word = asked.word if isinstance(asked, Misunderstood) else _said(asked)
+        word = f"/{asked.word}" if isinstance(asked, Misunderstood) else _said(asked)
         data = {
             "comment": self.comment.id,
             "command": word,
@@ -220,7 +220,8 @@ class _Command:
                 self._append(LedgerEvent.ACCEPTANCE, {**data, **self._who()})
         accepted = ", ".join(wanted or recorded)
         if not accepted:
-            return Dealt.ANSWERED, "no guard has failed: there is nothing to accept"
+            others = f", and {', '.join(failed)} cannot be accepted" if failed else ""
+            return Dealt.ANSWERED, f"no guard has failed: there is nothing to accept{others}"
         if self.request.dry_run:
             return Dealt.DONE, f"accepted for this bundle: {accepted}"
         request = RecheckRequest(clock=self.request.clock, run_url=self.request.run_url, progress=self.request.progress)
@@ -280,5 +281,6 @@ def _unacceptable(rules: Sequence[str], failed: Sequence[str], findings: Sequenc
 def _said(asked: CommentCommand) -> str:
     words = [f"/{asked.verb.value}", *asked.rules]
     if asked.duration is not None:
-        words.append(f"{asked.duration.total_seconds() / 3600:g}h")
+        hours = round(asked.duration / timedelta(hours=1))
+        words.append(f"{hours}h" if hours % 24 else f"{hours // 24}d")
     return " ".join([*words, asked.reason]).strip()

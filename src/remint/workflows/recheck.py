@@ -94,7 +94,7 @@ def hold_back(case: PageCase, brake: Freeze, *, run_url: str | None = None) -> N
 
 
 def hold_open_pull(git: Git, pipeline: str, forge: Forge, *, now: datetime) -> PullRequest | None:
-    """Where the brake is on: the pipeline's open pull request held back, and which that is; None where there is none."""
+    """Hold the pipeline's open pull request back where the brake is on; which that was, None where there is none."""
     ledger = Ledger(git, pipeline)
     entries = ledger.entries()
     brake, pull = frozen(entries), open_pull(forge, f"remint/retrain/{pipeline}")
