@@ -83,12 +83,6 @@ class NotAdmittedError(UsageError):
     code = "not-admitted"
 
 
-class StaleError(UsageError):
-    """The recorded gate is about another bundle, another champion or other rows than what stands here now."""
-
-    code = "stale"
-
-
 class ConfigError(RemintError):
     """``params.yaml``, a state file or the environment says something that cannot be."""
 

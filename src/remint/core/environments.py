@@ -13,7 +13,7 @@ from remint.core.document import format_time
 from remint.core.ledger import LedgerEntry, LedgerEvent
 from remint.core.registry import STABLE, Registry
 from remint.core.release import ReleaseState
-from remint.errors import UsageError, did_you_mean
+from remint.errors import NotAdmittedError, UsageError, did_you_mean
 
 #: ``action`` of the ledger's entries about canaries (``workflows.canary``) and environments that are read here.
 PROMOTE: Final = "promote"
@@ -95,21 +95,21 @@ def require_passed(
 ) -> Passed:
     """That this model is or was what stood in ``environment``, and was not taken back from there.
 
-    Raises UsageError with what is missing. With ``canary`` only a promotion by a verdict counts, none by hand.
+    Raises NotAdmittedError with what is missing. With ``canary`` only a promotion by a verdict counts, none by hand.
     """
     version = registry.version_of(commit)
     name, where = str(version.version) if version else commit[:12], f"environment {environment.name}"
     stood = [a for a in registry.assignments if a.stage == environment.stage and a.commit == commit]
     if not stood:
         way = "remint canary start" if environment.canary else "remint registry promote"
-        raise UsageError(f"{name} was never there", where=where, hint=f"{way} --environment {environment.name}")
+        raise NotAdmittedError(f"{name} was never there", where=where, hint=f"{way} --environment {environment.name}")
     newest = stood[-1]
     if not newest.current:
-        raise UsageError(f"{name} was taken back: {newest.tag} does not stand any more", where=where)
+        raise NotAdmittedError(f"{name} was taken back: {newest.tag} does not stand any more", where=where)
     for entry in reversed(entries):
         left = entry.data.get("from") if _is(entry, LedgerEvent.ENVIRONMENT, ROLLBACK, environment) else None
         if isinstance(left, Mapping) and left["commit"] == commit and int(entry.data["number"]) > newest.number:
-            raise UsageError(f"{name} was rolled back there: {entry.data['reason']}", where=where)
+            raise NotAdmittedError(f"{name} was rolled back there: {entry.data['reason']}", where=where)
     if not environment.canary:
         return Passed(environment=environment.name, tag=newest.tag, at=newest.assigned_at, verdict=None)
     for entry in reversed(entries):
@@ -121,7 +121,7 @@ def require_passed(
                 at=newest.assigned_at,
                 verdict=str(entry.data["verdict"]),
             )
-    raise UsageError(
+    raise NotAdmittedError(
         f"{name} stands there without a verdict: its canary was never promoted by one",
         where=where,
         hint=f"remint canary start --environment {environment.name}",

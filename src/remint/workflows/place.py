@@ -20,7 +20,7 @@ from remint.core.environments import DEFAULT, Approval, Environment, require_pas
 from remint.core.ledger import LedgerEntry
 from remint.core.registry import Registered, Registry
 from remint.core.release import ReleaseState, with_runs
-from remint.errors import ConfigError, LockedError, UsageError
+from remint.errors import ConfigError, LockedError, NotAdmittedError
 from remint.workflows.thread import run_of_bundle
 
 MANIFEST: Final = "artifacts/manifest.json"
@@ -109,14 +109,14 @@ def version_of(git: Git, registry: Registry, bundle: str) -> str:
 def admit(place: Place, bundle: str, *, by: str | None) -> dict[str, Any]:
     """What the environment asks of a model before it may come, as the ledger records it: ``by`` and ``passed``.
 
-    Raises UsageError where an approval names nobody, or the environment before was not passed.
+    Raises NotAdmittedError where an approval names nobody, or the environment before was not passed.
     """
     name, after = approved(place, by), place.environment.after
     if after is None:
         return {"by": name, "passed": None}
     git = place.git()
     if git is None:
-        raise UsageError(f"{place.environment.name} takes what {after} passed: that stands in git alone")
+        raise NotAdmittedError(f"{place.environment.name} takes what {after} passed: that stands in git alone")
     pipeline = place.params.pipeline
     registry, entries = load_registry(git, pipeline), Ledger(git, pipeline).entries()
     return {
@@ -126,11 +126,11 @@ def admit(place: Place, bundle: str, *, by: str | None) -> dict[str, Any]:
 
 
 def approved(place: Place, by: str | None) -> str | None:
-    """Who approved a promotion to the environment. Raises UsageError where it asks for a review and nobody is named."""
+    """Who approved it. Raises NotAdmittedError where the environment asks for a review and nobody is named."""
     name = " ".join(by.split()) if by else None
     match place.environment.approval:
         case Approval.REVIEW if not name:
-            raise UsageError(
+            raise NotAdmittedError(
                 "asks for a review, and nobody is named",
                 where=f"environment {place.environment.name}",
                 hint="--by NAME: who approved it, such as the reviewer of the merged pull request",
@@ -144,7 +144,7 @@ def approved(place: Place, by: str | None) -> str | None:
 def passed(
     place: Place, registry: Registry, entries: Sequence[LedgerEntry], *, commit: str, bundle: str
 ) -> dict[str, Any] | None:
-    """The evidence that the model passed the environment before, None where there is none. Raises UsageError."""
+    """The evidence that the model passed the environment before, None where there is none. Raises NotAdmittedError."""
     if place.environment.after is None:
         return None
     before = place.params.places.find(place.environment.after)
