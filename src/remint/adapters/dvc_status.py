@@ -45,6 +45,10 @@ def translated(place: Path) -> Iterator[None]:
         raise LockedError(" ".join(str(error).split()), where=str(place), hint="wait for the other DVC") from None
     except DvcException as error:
         raise ConfigError(" ".join(str(error).split()), where=str(place), hint="dvc status says more") from None
+    except TypeError as error:  # DVC's own crash, at an unquoted date in a parameter file
+        if "Unsupported value of type" not in str(error):
+            raise
+        raise ConfigError(f"DVC cannot read it: {error}", where=str(place), hint="put it in quotes") from None
 
 
 def _facts(repo: Any, place: Path) -> Iterator[StageFacts]:
