@@ -1,8 +1,8 @@
 """How often slices fail a challenger that is as good as its champion, and one that is not.
 
 Both models answer drawn rows; the challenger loses a share of the champion's right answers and gains a share of the
-wrong ones. A failure is a gate with any slice that fails: a rate a gate, not a slice. Beside it stands what a gate would
-do that compares point estimates with the tolerance, slice by slice.
+wrong ones. A failure is a gate with any slice that fails: a rate a gate, not a slice. Beside it stands what a gate
+would do that compares point estimates with the tolerance, slice by slice.
 
     python benchmarks/slices.py [--runs 200]
 """

@@ -25,6 +25,8 @@ _DEADLINE_SECONDS: Final = 420.0
 _PIN: Final = re.compile(r"(uses: (actions/[\w-]+))@[0-9a-f]{40} # v[\d.]+")
 _CRON: Final = re.compile(r'cron: "[^"]+"')
 
+_COMPUTED: Final = """${{ fromJSON(vars.REMINT_DIRECTORIES || '["."]') }}"""
+
 _CHECKOUT: Final = """\
 name: checkout
 description: Stands in for actions/checkout, as far as Remint's workflows use it
@@ -84,7 +86,7 @@ runs:
 
 _UPLOAD_ARTIFACT: Final = """\
 name: upload-artifact
-description: Stands in for actions/upload-artifact, which this forge does not take - what it would keep is listed in the log
+description: Stands in for actions/upload-artifact, which this forge does not take - its files are listed in the log
 inputs:
   name: {description: of the artefact, required: true}
   path: {description: files, required: true}
@@ -222,7 +224,9 @@ class Lab:
 
         run: dict[str, Any] = wait(f"{workflow} after run {after}", over)
         if conclusion is not None and run["conclusion"] != conclusion:
-            raise LabError(f"{run['html_url']} ended in {run['conclusion']}:\n{self.log(run['id'], failed=True)[-6000:]}")
+            raise LabError(
+                f"{run['html_url']} ended in {run['conclusion']}:\n{self.log(run['id'], failed=True)[-6000:]}"
+            )
         return run
 
     def log(self, run: int, *, failed: bool = False) -> str:
@@ -280,13 +284,21 @@ def dress(work: Path) -> None:
         (assets / "js" / name).touch()
 
 
-def rewrite(repository: Path, pins: Mapping[str, str], *, cron: str | None = None) -> None:
-    """Pins of the actions that stand in, and the cron of watch.yml; nothing else of the workflows."""
+def rewrite(
+    repository: Path, pins: Mapping[str, str], *, cron: str | None = None, directories: str | None = None
+) -> None:
+    """Pins of the actions that stand in, the cron of watch.yml, and where the pipelines are: nothing else.
+
+    ``directories`` is a JSON list in place of the variable, as docs/workflows.md tells for Gitea, which has no matrix
+    that is computed.
+    """
     for path in sorted((repository / ".github").rglob("*.yml")):
         text = path.read_text()
         changed = _PIN.sub(lambda m: f"{m[1]}@{pins[m[2]]} # stand-in" if m[2] in pins else m[0], text)
         if cron is not None and path.name == "watch.yml":
             changed = _CRON.sub(f'cron: "{cron}"', changed)
+        if directories is not None:
+            changed = changed.replace(_COMPUTED, directories)
         path.write_text(changed)
 
 

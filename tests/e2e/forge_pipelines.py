@@ -50,7 +50,7 @@ def two_pipelines(
         world.run("dvc", "remote", "add", "--local", "shared", str(world.root / "dvc-remote"), at=place)
         world.run("dvc", "repro", "--quiet", at=place)
         world.run("dvc", "push", "--quiet", at=place)
-    rewrite(world.repo, pins)
+    rewrite(world.repo, pins, directories=_DIRECTORIES)
     world.run("git", "add", "--all")
     world.run("git", "commit", "--quiet", "--message", "Two first models")
     world.run("git", "push", "--quiet", "origin", "HEAD:refs/heads/main")
@@ -67,7 +67,6 @@ def two_pipelines(
     secret = (world.repo / "models" / PIPELINES[0] / ".dvc" / "config.local").read_text()
     lab.secret("REMINT_DVC_CONFIG", secret)
     lab.secret("REMINT_SERVICE_TOKEN", SERVICE_TOKEN)
-    lab.variable("REMINT_DIRECTORIES", _DIRECTORIES)
     lab.variable("REMINT_PROMETHEUS_URL", prometheus_url)
     with runner(lab):
         after = lab.newest()
