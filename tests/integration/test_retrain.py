@@ -145,6 +145,8 @@ def test_the_evidence_is_in_the_ledger_and_beside_the_checkout(
 
 def test_what_changed_and_what_was_re_run_is_told_with_the_evidence(
     published: tuple[World, RetrainResult, tuple[str, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     world, result, _ = published
     found = unseal(json.loads((result.files / "changes.json").read_text()), DocumentKind.CHANGES, pipeline="churn")
@@ -167,6 +169,10 @@ def test_what_changed_and_what_was_re_run_is_told_with_the_evidence(
     assert "- to train: +105 of feedback; labels: " in report
     assert "| prepare | ▶ ran | " in report
     assert not (result.files / "report-full.md").exists()  # nothing had to be left out
+    monkeypatch.chdir(world.repo)
+    for more in ([], ["--full"]):
+        assert main(["report", "--run", str(result.files), *more]) == 0
+        assert capsys.readouterr().out == report
 
 
 def test_a_decision_is_dealt_with_once(published: tuple[World, RetrainResult, tuple[str, ...]], tmp_path: Path) -> None:

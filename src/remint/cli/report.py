@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from remint.core.report import FULL_REPORT
 from remint.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ def run(args: argparse.Namespace) -> int:
     from remint.cli.common import stderr, write_atomically
     from remint.workflows.report import Documents, render_html, render_report
 
+    written = _written(args)
+    if written is not None:
+        _put(written, args.output)
+        return ExitCode.ANSWERED
     gate = _read(args.gate or _of_run(args.directory_of_run, "gate.json"))
     beside = _is_of_this_directory(gate)
     documents: Documents = {
@@ -71,11 +76,30 @@ def run(args: argparse.Namespace) -> int:
     if args.html is not None:
         write_atomically(args.html, render_html(**documents, params=params))
         stderr.print(f"Page: {args.html}", markup=False)
-    if args.output is not None:
-        write_atomically(args.output, text)
-    elif args.html is None or not sys.stdout.isatty():
-        sys.stdout.write(text)
+    if args.output is not None or args.html is None or not sys.stdout.isatty():
+        _put(text, args.output)
     return ExitCode.ANSWERED
+
+
+def _put(text: str, output: Path | None) -> None:
+    from remint.cli.common import write_atomically
+
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        write_atomically(output, text)
+
+
+def _written(args: argparse.Namespace) -> str | None:
+    """The report as the run itself wrote it: only there were all the documents at hand. None where it wrote none."""
+    others = (args.gate, args.decision, args.verdict, args.changes, args.metadata, args.summary, args.html)
+    if args.directory_of_run is None or any(other is not None for other in others):
+        return None
+    for name in ([FULL_REPORT] if args.full else []) + ["report.md"]:
+        path = _of_run(args.directory_of_run, name)
+        if path is not None:
+            return path.read_text(encoding="utf-8")
+    return None
 
 
 def _of_run(directory: Path | None, name: str) -> Path | None:
