@@ -106,6 +106,7 @@ class Story:
             assert world.prometheus_url is not None
             self.lab.variable("REMINT_PROMETHEUS_URL", world.prometheus_url)
             self.lab.variable("REMINT_FEEDBACK_URL", "http://{}:{}".format(*world.address))
+            self.lab.variable("REMINT_RELEASE", "state")
             self.lab.protect("main", CHECK)
         self.traffic(1_000)
         if schedule:
