@@ -105,7 +105,7 @@ def merge(git: Git, forge: LocalForge, pipeline: str, pull: PullRequest, request
         return Merged(pull=pull, commit=None, against=against)
     if against:
         _record(ledger, pull, request, reason, against)
-    commit = forge.merge(pull.number)
+    commit = forge.merge(pull.number, commit=pull.commit)
     return Merged(pull=forge.pull(pull.number), commit=commit, against=against)
 
 

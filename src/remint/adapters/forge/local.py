@@ -226,9 +226,14 @@ class LocalForge:
 
         self._write(change, f"Approve #{number}")
 
-    def merge(self, number: int) -> str:
-        """Merge the branch into its base with a merge commit and return that. LockedError where the base moves."""
+    def merge(self, number: int, *, commit: str | None = None) -> str:
+        """Merge the branch into its base with a merge commit and return that; only while it is at ``commit``, if given.
+
+        LockedError where branch or base move.
+        """
         git, pull = self._git, self._get(number)
+        if commit not in {None, pull.commit}:
+            raise LockedError("its branch was moved just now", where=pull.url, hint="look at it again")
         if pull.state is not PullState.OPEN:
             raise ConfigError(f"#{number} is {pull.state.value}", where=REF)
         base, ref = self._branch(pull.base), f"refs/heads/{pull.base}"
