@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import Final
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     if args.code is None:
         if not args.json:
             wide = max(map(len, known))
-            sys.stdout.writelines(f"{code:<{wide}}  {text.splitlines()[0]}\n" for code, text in known.items())
+            sys.stdout.writelines(f"{code:<{wide}}  {_gist(text)}\n" for code, text in known.items())
         emit_json(known, output=args.output, as_json=args.json)
         return ExitCode.ANSWERED
     code = args.code.strip("[]")  # as it stands in the error's line
@@ -43,6 +44,11 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(f"{code}: {known[code]}\n")
     emit_json({"code": code, "text": known[code], "docs": f"{DOCS}#{code}"}, output=args.output, as_json=args.json)
     return ExitCode.ANSWERED
+
+
+def _gist(text: str) -> str:
+    """The first clause."""
+    return re.split(r"[.:;]\s", text, maxsplit=1)[0].replace("\n", " ")
 
 
 def sections() -> dict[str, str]:

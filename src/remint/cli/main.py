@@ -43,7 +43,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "report": ("report", "render the evidence as Markdown or HTML"),
     "fork-report": ("fork_report", "comment on a fork's pull request by documents that its own run left behind"),
     "registry": ("registry", "list, register and assign model versions (git tags)"),
-    "bundle": ("bundle", "verify or export a model bundle"),
+    "bundle": ("bundle", "verify or export a model bundle, label its image"),
     "canary": ("canary", "start, list, judge, step, promote or roll back a canary"),
     "release": ("release", "register a merged model and bring it to the environments that take it"),
     "pull-request": ("pull_request", "show, approve, merge, close or comment on a pull request of the local forge"),
