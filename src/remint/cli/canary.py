@@ -39,9 +39,7 @@ _VERDICTS: Final = {"pass": "green", "inconclusive": "yellow", "fail": "red"}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
-    commands = parser.add_subparsers(
-        dest="subcommand", metavar="COMMAND", required=True, parser_class=CommandParser
-    )
+    commands = parser.add_subparsers(dest="subcommand", metavar="COMMAND", required=True, parser_class=CommandParser)
 
     init = _add(commands, "init", "the first release: one bundle serves everything", "--bundle sha256:<hex>")
     init.add_argument("--bundle", required=True, metavar="ID", help="id of the bundle that becomes stable")
