@@ -34,12 +34,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_templates_and_schemas_travel_in_the_wheel(wheel: Path) -> None:
+def test_templates_schemas_chart_and_error_page_travel_in_the_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     templates = ROOT / "src" / "remint" / "templates"
     needed = [f"remint/templates/{p.relative_to(templates)}" for p in templates.rglob("*") if p.is_file()]
     needed += [f"remint/schemas/{p.name}" for p in (ROOT / "schemas").glob("*.json")]
+    needed += [f"remint/{p.relative_to(ROOT)}" for p in (ROOT / "helm" / "remint").rglob("*") if p.is_file()]
+    needed.append("remint/docs/errors.md")  # what `remint explain` prints
     assert [name for name in needed if "__pycache__" not in name and name not in names] == []
 
 

@@ -15,6 +15,8 @@ _MODULES = {
     "prometheus-api-client": "prometheus_api_client",
     "prometheus-client": "prometheus_client",
     "markdown-it-py": "markdown_it",
+    "opentelemetry-exporter-otlp-proto-http": "opentelemetry",
+    "opentelemetry-sdk": "opentelemetry",
     "pyyaml": "yaml",
     "scikit-learn": "sklearn",
     "ruamel.yaml": "ruamel",

@@ -67,11 +67,8 @@ def _bounded(wanted: Sequence[tuple[str, Callable[[], None]]], seconds: float) -
 
 def _to_gateway(run: CommandRun, url: str, environ: Mapping[str, str], seconds: float) -> None:
     """``POST`` to the group of this pipeline and command: what this run has no number for keeps its last one."""
-    try:
-        from prometheus_client import CollectorRegistry, Gauge, pushadd_to_gateway
-    except ModuleNotFoundError:
-        raise MissingExtraError("prometheus-client is not installed", hint="pip install 'remint[serve]'") from None
     import requests
+    from prometheus_client import CollectorRegistry, Gauge, pushadd_to_gateway
 
     from remint.adapters.prometheus_access import access_from_environment
 
