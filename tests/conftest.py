@@ -57,6 +57,12 @@ def _guards(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
             monkeypatch.delenv(variable)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules with a slow test come first: begun last, one of them keeps a worker busy long after the other is idle."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture
 def shared_data() -> Path:
     """Real files that are not part of the project; tests that need them are skipped where they are absent."""

@@ -16,7 +16,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 ROOT = Path(__file__).parents[2]
-KINDS = {"decision", "reference", "gate", "verdict", "metadata", "run", "state"}
+KINDS = {"changes", "decision", "reference", "gate", "verdict", "metadata", "run", "state"}
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from retrain_world import NOW
 EXAMPLE = Path(__file__).parents[2] / "examples" / "adopted"
 ADOPT = re.findall(r"```sh\n(.*?)```", (EXAMPLE / "README.md").read_text(encoding="utf-8"), re.DOTALL)[1]
 
-pytestmark = pytest.mark.usefixtures("nobodys_home")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("nobodys_home")]
 
 
 @dataclass(frozen=True)

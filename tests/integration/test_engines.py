@@ -22,6 +22,8 @@ from engine_examples import START, as_lists, expected, make_log, make_reference
 from remint.adapters.engine import Engine, FileSource, count_feedback, count_files, count_frame
 from remint.errors import ConfigError, DataError, NoDataError
 
+pytestmark = pytest.mark.slow
+
 REFERENCE = make_reference(text=True)
 SOURCE = FileSource(
     path="*.parquet", time="at", predicted="said", confidence="sure", label="truth", engine=Engine.SPARK

@@ -23,7 +23,7 @@ from retrain_world import World
 NOW = datetime(2026, 11, 21, 12, 5, tzinfo=UTC)
 WHY = "labels of the new call centre are swapped"
 
-pytestmark = pytest.mark.usefixtures("nobodys_home")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("nobodys_home")]
 
 
 @pytest.fixture

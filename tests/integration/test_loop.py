@@ -49,7 +49,7 @@ Dvc.not_in_remote = lambda self, *, cached=True: []
 test_loop.tick(test_loop.World(Path({root!r})), test_loop.NOW)
 """
 
-pytestmark = pytest.mark.usefixtures("nobodys_home", "served_at_once", "data_is_there")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("nobodys_home", "served_at_once", "data_is_there")]
 
 
 def answers(world: World, first: int, count: int) -> None:

@@ -20,7 +20,7 @@ from remint.workflows.plan import Plan, plan_checkout, plan_decision
 from remint.workflows.retrain import RetrainRequest, retrain
 from retrain_world import NOW, World
 
-pytestmark = pytest.mark.usefixtures("nobodys_home")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("nobodys_home")]
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ from remint.workflows.freeze import freeze
 from remint.workflows.publish import Action
 from retrain_world import RUN_ID
 
-pytestmark = pytest.mark.usefixtures("nobodys_home")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("nobodys_home")]
 
 
 # -- the whole way ---------------------------------------------------------------------------------------------------

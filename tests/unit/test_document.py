@@ -51,7 +51,7 @@ def test_nan_and_infinity_are_not_json(number: float) -> None:
 
 def test_sealed_is_unsealed() -> None:
     document = seal(DocumentKind.RUN, "shop", {"x": 1}, parents=["sha256:aa"])
-    assert document["schema"] == "remint/run/1.0"
+    assert document["schema"] == "remint/run/1.1"
     assert document["parents"] == ["sha256:aa"]
     assert unseal(document, DocumentKind.RUN, pipeline="shop") == document
 
@@ -64,7 +64,7 @@ def test_sealed_is_unsealed() -> None:
         ({}, "schema is None"),
         ({"schema": "remint/gate/1.0"}, "expected remint/run/1.x"),
         ({"schema": "remint/run/1"}, "expected remint/run/1.x"),
-        ({"schema": "remint/run/1.0"}, "content does not give its id"),
+        ({"schema": "remint/run/1.7"}, "content does not give its id"),
         ({**seal(DocumentKind.RUN, "shop", {"x": 1}), "x": 2}, "content does not give its id"),
     ],
 )
