@@ -25,6 +25,7 @@ Progress = Callable[[str], None]
 WORKTREES: Final = Path("remint") / "worktrees"
 _LOG = logging.getLogger(__name__)
 _TAIL_LINES: Final = 200
+_IDLE: Final = "No remote provided"  # DVC's remark where everything was in the cache and no remote is set
 
 
 class Dvc:
@@ -171,7 +172,8 @@ class Dvc:
                     lines.append(line.rstrip("\n"))
                     if not quiet:
                         del lines[:-_TAIL_LINES]
-                        self._progress(lines[-1])
+                        if not lines[-1].startswith(_IDLE):
+                            self._progress(lines[-1])
             except BaseException:
                 process.terminate()
                 raise
