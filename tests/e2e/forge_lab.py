@@ -60,10 +60,14 @@ runs:
         else
           git fetch --quiet "--depth=$DEPTH" origin "$REF"
         fi
-        case $GITHUB_REF in
-          refs/heads/*) git checkout --quiet --force -B "$GITHUB_REF_NAME" "$REF" ;;
-          *) git checkout --quiet --force --detach "$REF" ;;
-        esac
+        if git rev-parse --verify --quiet "refs/remotes/origin/$REF" > /dev/null; then
+          git checkout --quiet --force -B "$REF" "refs/remotes/origin/$REF"
+        else
+          case $GITHUB_REF in
+            refs/heads/*) git checkout --quiet --force -B "$GITHUB_REF_NAME" "$REF" ;;
+            *) git checkout --quiet --force --detach "$REF" ;;
+          esac
+        fi
         [ "$KEEP" = true ] || git config --unset-all "$header"
 """
 
