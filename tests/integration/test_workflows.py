@@ -82,6 +82,7 @@ def test_a_copied_workflow_has_nothing_that_a_gitea_does_not_read() -> None:
         for name, more in on.items():
             if name not in {"workflow_dispatch", "schedule"} and isinstance(more, dict):
                 assert not any(isinstance(value, dict) for value in more.values()), f"{path.name}: {name}"
+        assert all(one.get("continue-on-error", "true") == "true" for one in steps(path)), "no expression there"
 
 
 def test_the_two_setups_differ_in_where_remint_comes_from_and_in_nothing_else() -> None:
