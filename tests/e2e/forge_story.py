@@ -299,8 +299,15 @@ class Story:
             lock.write_text(lock.read_text() + "\n")
 
         number = fork(lab, owner="ann", branch=BRANCH, base="main", change=change, at=lab.root / "fork")
-        run = lab.finished("ci.yml", after=after, conclusion=None)
-        print(f"          #{number}: ci.yml {run['conclusion']} {run['html_url']}")
+
+        def checked() -> dict[str, Any] | None:
+            done = [r for r in lab.runs("ci.yml") if r["id"] > after and r["status"] == "completed"]
+            return next((r for r in done if r["conclusion"] != "cancelled"), None)
+
+        run = wait("the fork's ci.yml", checked, seconds=90)
+        print(
+            f"          #{number}: ci.yml {run['conclusion']} {run['html_url']}: {log_says(lab, run['id'], '::error')}"
+        )
         pull = lab.call("GET", f"/pulls/{number}")
         status = lab.server.forge.status(pull["head"]["sha"], CHECK)
         assert status is None, f"a fork got the status {CHECK}"
