@@ -158,7 +158,8 @@ class Story:
         print(f"          {pull['html_url']}: {CHECK} {status.state.value}: {status.description}")
         assert status.state.value == verdict, f"{status.state.value}, not {verdict}"
         comments = lab.call("GET", f"/issues/{self.number}/comments")
-        assert len(comments) == 1, f"{len(comments)} comments"
+        ours = [c for c in comments if "remint:story" in c["body"]]
+        assert len(ours) == 1, f"{len(ours)} comments of Remint's"
         return pull
 
     def _is_ours(self, pull: dict[str, Any]) -> bool:
@@ -238,6 +239,8 @@ class Story:
         with self.step("retrain.yml killed at each step and run again"):
             self.run = killed_at_each_step(lab, self.begun, lambda line: print(f"          {line}", flush=True))
             first = self.the_pull_request("success")
+        with self.step("/snooze in a comment: command.yml does it and answers"):
+            self.snoozed()
         with self.step("the same decision twice at once"):
             self.twice_at_once()
             assert self.the_pull_request("success")["head"]["sha"] == first["head"]["sha"]
@@ -267,6 +270,23 @@ class Story:
         after = self.lab.newest()
         self.lab.start("watch.yml", reason="trouble is wanted")
         return int(self.lab.finished("retrain.yml", after=after, conclusion=None)["id"])
+
+    def snoozed(self) -> None:
+        """ann, who may write, wants no retrain; a stranger's word would be ignored."""
+        lab, after = self.lab, self.lab.newest()
+        lab.call("POST", f"/issues/{self.number}/comments", {"body": "/snooze 14d after the fair"}, user="ann")
+
+        def answered() -> dict[str, Any] | None:
+            # The run for Remint's own comments is skipped
+            runs = [r for r in lab.runs("command.yml") if r["id"] > after and r["status"] == "completed"]
+            return next((r for r in runs if r["conclusion"] in ("success", "failure")), None)
+
+        run = wait("command.yml", answered, seconds=120)
+        assert run["conclusion"] == "success", lab.log(run["id"], failed=True)[-4000:]
+        texts = [c["body"] for c in lab.call("GET", f"/issues/{self.number}/comments")]
+        (ours,) = [text for text in texts if "remint:story" in text]
+        assert "/snooze" in ours, ours
+        print("          " + next(line for line in ours.splitlines() if "/snooze" in line)[:160])
 
     def twice_at_once(self) -> None:
         lab, after = self.lab, self.lab.newest()
